@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+# The person's entry: what to build and run. The module's own build rules are in Kbuild.
+
+ARCH ?= x86_64
+BUILD := build/$(ARCH)
+MODULE := $(BUILD)/rust_kvm.ko
+CROSS_x86_64 :=
+CROSS_arm64 := aarch64-linux-gnu-
+# What a kernel build takes: the architecture and its cross compiler.
+KERNEL_MAKE = ARCH=$(ARCH) CROSS_COMPILE=$(CROSS_$(ARCH))
+
+ifeq ($(filter $(ARCH),x86_64 arm64),)
+$(error ARCH is x86_64 or arm64, not $(ARCH))
+endif
+
+.PHONY: all module clippy fmt demo test host-test machine-test bench setup clean help
+
+all: module
+
+# With KDIR the build runs here, with this machine's compilers; else in the tool root.
+ifdef KDIR
+module:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$(BUILD) modules
+
+clippy:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$(BUILD)/clippy CLIPPY=1 modules
+else
+module:
+	@tools/setup kernels
+	@tools/root tools/build-module $(BUILD) $(KERNEL_MAKE)
+
+clippy:
+	@tools/setup kernels
+	@tools/root tools/build-module $(BUILD)/clippy $(KERNEL_MAKE) CLIPPY=1
+endif
+
+fmt:
+	@tools/setup root
+	@tools/root tools/check-format
+
+host-test:
+	@tools/setup root
+	@tools/host-test
+
+machine-test: module
+	@$(MAKE) --no-print-directory ARCH=arm64 module
+	@selftests/run
+
+test: host-test machine-test
+
+demo: module
+	@tools/demo
+
+bench: module
+	@tools/root make -s -C selftests ARCH=x86_64 OUT=../build/x86_64/selftests ONLY=bench
+	@selftests/bench
+
+setup:
+	@tools/setup all
+
+clean:
+	rm -rf build selftests/host/target
+
+help:
+	@echo 'make              build $(MODULE) (ARCH=arm64 for the other architecture)'
+	@echo 'make KDIR=DIR     build against a prepared, Rust-enabled kernel tree, with the compilers of this machine'
+	@echo 'make demo         boot an emulated machine and run the sample guest program on the module'
+	@echo 'make test         host tests, then the selftests in emulated machines'
+	@echo 'make host-test    only the tests that need no machine'
+	@echo 'make machine-test only those that do'
+	@echo 'make bench        compare with the kernel'"'"'s own KVM in one machine'
+	@echo 'make clippy fmt   lint; check the formatting'
+	@echo 'make setup        make the tool root, kernels and boot kits, which the others do when needed'
+	@echo 'make clean        remove what was built here; the cache stays (see tools/setup --help)'
+	@echo
+	@echo 'tools/machine --help tells how to run other programs in an emulated machine.'
+	@echo 'RKVM_CACHE=DIR moves the cache from its default, rkvm in the user'"'"'s cache directory.'

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What rkvm takes from the kernel besides the kernel crate: the KVM UAPI, and the few C functions of
+ * rkvm/host/helpers*.c, which exist because what they call is a macro or an inline function.
+ * bindgen reads this file (include/bindgen_parameters says which names it keeps).
+ */
+#ifndef RKVM_HOST_H
+#define RKVM_HOST_H
+
+#include <linux/anon_inodes.h>
+#include <linux/kvm.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/types.h>
+#ifdef CONFIG_X86_64
+#include <asm/fpu/types.h>
+#endif
+
+/* rkvm/host/helpers.c */
+
+int rkvm_mutex_lock_killable(struct mutex *lock);
+void rkvm_preempt_disable(void);
+void rkvm_preempt_enable(void);
+void rkvm_irq_disable(void);
+void rkvm_irq_enable(void);
+int rkvm_cpu(void);
+unsigned int rkvm_online_cpus(void);
+bool rkvm_work_pending(void);
+int rkvm_handle_work(void);
+bool rkvm_signal_pending(void);
+void rkvm_relax(void);
+void rkvm_note_quiescent_state(void);
+void rkvm_guest_time_begin(void);
+void rkvm_guest_time_end(void);
+int rkvm_call_on_cpu(int cpu, void (*func)(void *), void *arg);
+void rkvm_sigmask_set(const u8 *mask, sigset_t *saved);
+void rkvm_sigmask_restore(const sigset_t *saved);
+struct mm_struct *rkvm_current_mm(void);
+struct mmu_notifier *rkvm_mmu_notifier_get(const struct mmu_notifier_ops *ops, struct mm_struct *mm);
+bool rkvm_page_fast(unsigned long hva, bool write, struct page **page);
+long rkvm_page_slow(unsigned long hva, bool write, struct page **page);
+u64 rkvm_page_pfn(struct page *page);
+void rkvm_page_release(struct page *page, bool dirty);
+unsigned int rkvm_host_mapping_shift(struct mm_struct *mm, unsigned long hva);
+bool rkvm_user_range_ok(u64 addr, u64 size);
+void *rkvm_page_alloc(void);
+void rkvm_page_free(void *page);
+struct page *rkvm_virt_to_page(const void *ptr);
+u64 rkvm_virt_to_phys(const void *ptr);
+void *rkvm_phys_to_virt(u64 phys);
+int rkvm_cpuhp_setup(int (*online)(unsigned int), int (*offline)(unsigned int));
+void rkvm_cpuhp_remove(int state);
+
+#ifdef CONFIG_X86_64
+/* rkvm/host/helpers_x86.c */
+
+bool rkvm_cpu_has_vmx(void);
+bool rkvm_fpu_needs_reload(void);
+u16 rkvm_fs_selector(void);
+u16 rkvm_gs_selector(void);
+u64 rkvm_user_fs_base(void);
+u16 rkvm_ds_selector(void);
+u16 rkvm_es_selector(void);
+void rkvm_restore_segments(u16 ds, u16 es, u16 fs, u64 fs_base, u16 gs);
+u64 rkvm_kernel_gs_base(void);
+u64 rkvm_host_cr3(void);
+u64 rkvm_tss_base(void);
+u64 rkvm_gdt_base(void);
+void rkvm_restore_descriptor_limits(void);
+bool rkvm_host_breakpoints_active(void);
+u64 rkvm_vmcs_on_cpu(int cpu);
+void rkvm_set_vmcs_here(u64 vmcs);
+int rkvm_rdmsr_safe(u32 msr, u64 *value);
+int rkvm_wrmsr_safe(u32 msr, u64 value);
+unsigned int rkvm_tsc_khz(void);
+#endif
+
+#ifdef __BINDGEN__
+/* bindgen evaluates constants only, not function-like macros such as _IOW(). */
+#define RKVM_IOCTL(name) const unsigned int RKVM_##name = KVM_##name
+RKVM_IOCTL(GET_API_VERSION);
+RKVM_IOCTL(CREATE_VM);
+RKVM_IOCTL(CHECK_EXTENSION);
+RKVM_IOCTL(GET_VCPU_MMAP_SIZE);
+RKVM_IOCTL(GET_MSR_INDEX_LIST);
+RKVM_IOCTL(GET_MSR_FEATURE_INDEX_LIST);
+RKVM_IOCTL(GET_SUPPORTED_CPUID);
+RKVM_IOCTL(CREATE_VCPU);
+RKVM_IOCTL(SET_USER_MEMORY_REGION);
+RKVM_IOCTL(RUN);
+RKVM_IOCTL(GET_REGS);
+RKVM_IOCTL(SET_REGS);
+RKVM_IOCTL(GET_SREGS);
+RKVM_IOCTL(SET_SREGS);
+RKVM_IOCTL(GET_FPU);
+RKVM_IOCTL(SET_FPU);
+RKVM_IOCTL(GET_MSRS);
+RKVM_IOCTL(SET_MSRS);
+RKVM_IOCTL(SET_CPUID2);
+RKVM_IOCTL(GET_CPUID2);
+RKVM_IOCTL(SET_SIGNAL_MASK);
+RKVM_IOCTL(INTERRUPT);
+RKVM_IOCTL(NMI);
+#undef RKVM_IOCTL
+
+#endif
+
+#endif /* RKVM_HOST_H */

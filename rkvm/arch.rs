@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The seam between generic code and an architecture.
+//!
+//! Generic code names what it needs by this module alone; each architecture provides:
+//!
+//! - `Platform`: the processors' virtualization support, held while the module is loaded. `enable`,
+//!   `system_ioctl`, `check_extension`, `memory_format`.
+//! - `Vcpu`: a virtual CPU's registers. `new`, `has_ioctl`, `ioctl`, `run`.
+//! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables.
+//! - `check_machine_type` and the limits below.
+
+#[cfg(CONFIG_ARM64)]
+use crate::arm64 as imp;
+#[cfg(CONFIG_X86_64)]
+use crate::x86 as imp;
+
+pub use imp::{
+    check_machine_type, EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, MAX_VCPUS, MAX_VCPU_ID,
+    MEMORY_SLOTS, RUN_PAGES,
+};

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every call into the kernel that the kernel crate has no abstraction for.
+//!
+//! The files here are the only generic code that may use `unsafe`; each wraps one kernel facility in a
+//! type whose safe methods cannot be misused. Nothing here knows what a guest is.
+
+pub mod bindings;
+pub mod cpu;
+pub mod device;
+pub mod file;
+pub mod mutex;
+pub mod notifier;
+pub mod page;
+pub mod process;
+pub mod signal;
+pub mod user_memory;
+pub mod user_page;
+
+#[cfg(CONFIG_X86_64)]
+pub mod symbols;
+#[cfg(CONFIG_X86_64)]
+pub mod x86;
+
+use kernel::error::Error;
+
+/// `EOPNOTSUPP`: the machine lacks what is needed.
+pub fn not_supported() -> Error {
+    Error::from_errno(-(kernel::bindings::EOPNOTSUPP as i32))
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files whose operations are Rust: the anonymous inodes behind VM and vCPU descriptors.
+//!
+//! The kernel crate's miscdevice names no owner module, so that rmmod would succeed under an open
+//! file; here every file's operations carry `THIS_MODULE`.
+
+// UNSAFETY: C callbacks recover the Rust object from `private_data`.
+#![expect(unsafe_code)]
+
+use super::bindings;
+use core::marker::PhantomData;
+use kernel::{
+    mm::virt::VmaNew,
+    prelude::*,
+    str::CStr,
+    sync::{Arc, ArcBorrow},
+};
+
+/// An object behind a file descriptor. The descriptor owns one reference to it.
+pub trait FileObject: Send + Sync + Sized + 'static {
+    /// Serves an ioctl. `ENOTTY` for a command that this kind of file does not have.
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize>;
+
+    /// Serves mmap(2) from the given page of the file on. `ENODEV` where there is nothing to map.
+    fn mmap(_this: ArcBorrow<'_, Self>, _vma: &VmaNew, _first_page: usize) -> Result {
+        Err(ENODEV)
+    }
+
+    /// The last descriptor was closed. The reference is dropped after this returns.
+    fn release(_this: ArcBorrow<'_, Self>) {}
+}
+
+/// The C operations of files of type `T`.
+pub(super) struct Operations<T>(PhantomData<T>);
+
+impl<T: FileObject> Operations<T> {
+    /// Operations for a file whose `private_data` is an `Arc<T>`.
+    pub(super) const FILE: kernel::bindings::file_operations = kernel::bindings::file_operations {
+        owner: crate::THIS_MODULE.as_ptr(),
+        unlocked_ioctl: Some(Self::ioctl),
+        mmap: Some(Self::mmap),
+        release: Some(Self::release),
+        llseek: Some(kernel::bindings::noop_llseek),
+        ..pin_init::zeroed()
+    };
+
+    /// The object of an open file.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be an open file with these operations.
+    unsafe fn object<'a>(file: *mut kernel::bindings::file) -> ArcBorrow<'a, T> {
+        // SAFETY: `private_data` holds the pointer of the `Arc<T>` that was stored when the file was
+        // made, and that reference lives until `release`.
+        unsafe { ArcBorrow::from_raw((*file).private_data.cast::<T>()) }
+    }
+
+    unsafe extern "C" fn ioctl(
+        file: *mut kernel::bindings::file,
+        cmd: kernel::ffi::c_uint,
+        arg: kernel::ffi::c_ulong,
+    ) -> kernel::ffi::c_long {
+        // SAFETY: the VFS calls this for open files with these operations.
+        let object = unsafe { Self::object(file) };
+        match T::ioctl(object, cmd, arg) {
+            Ok(value) => value,
+            Err(error) => error.to_errno() as kernel::ffi::c_long,
+        }
+    }
+
+    unsafe extern "C" fn mmap(
+        file: *mut kernel::bindings::file,
+        vma: *mut kernel::bindings::vm_area_struct,
+    ) -> kernel::ffi::c_int {
+        // SAFETY: as in `ioctl`.
+        let object = unsafe { Self::object(file) };
+        // SAFETY: the VFS passes a new area that this call may set up.
+        let (vma, first_page) = unsafe { (VmaNew::from_raw(vma), (*vma).vm_pgoff) };
+        match T::mmap(object, vma, first_page) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno(),
+        }
+    }
+
+    unsafe extern "C" fn release(
+        _inode: *mut kernel::bindings::inode,
+        file: *mut kernel::bindings::file,
+    ) -> kernel::ffi::c_int {
+        // SAFETY: as in `ioctl`; the reference is the one that the file owned, and this is the
+        // file's last callback.
+        let object = unsafe { Arc::from_raw((*file).private_data.cast::<T>()) };
+        T::release(object.as_arc_borrow());
+        0
+    }
+}
+
+/// Makes an anonymous file for `object` and returns its descriptor (read-write, close-on-exec).
+///
+/// `EMFILE`, `ENFILE` or `ENOMEM` where none can be made.
+pub fn anonymous<T: FileObject>(name: &CStr, object: Arc<T>) -> Result<isize> {
+    let raw = Arc::into_raw(object);
+    // SAFETY: the operations are static and expect just this pointer as private data.
+    let fd = unsafe {
+        bindings::anon_inode_getfd(
+            name.as_ptr().cast(),
+            &Operations::<T>::FILE,
+            raw.cast_mut().cast(),
+            (kernel::bindings::O_RDWR | kernel::bindings::O_CLOEXEC) as i32,
+        )
+    };
+    if fd < 0 {
+        // SAFETY: no file was made, so that the reference is still ours.
+        drop(unsafe { Arc::from_raw(raw) });
+        return Err(Error::from_errno(fd));
+    }
+    Ok(fd as isize)
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Kernel facilities that are macros or inline functions, or whose calling convention is C's alone, given
+ * an address so that Rust can call them. No policy here: every function is what its name says.
+ */
+
+#include <linux/cpuhotplug.h>
+#include <linux/entry-virt.h>
+#include <linux/highmem.h>
+#include <linux/io.h>
+#include <linux/kvm_types.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/pgtable.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/signal.h>
+#include <linux/smp.h>
+#include <linux/swap.h>
+#include <linux/uaccess.h>
+#include <linux/vtime.h>
+
+#include "rkvm_host.h"
+
+int rkvm_mutex_lock_killable(struct mutex *lock)
+{
+	return mutex_lock_killable(lock);
+}
+
+notrace void rkvm_preempt_disable(void)
+{
+	preempt_disable();
+}
+
+notrace void rkvm_preempt_enable(void)
+{
+	preempt_enable();
+}
+
+notrace void rkvm_irq_disable(void)
+{
+	local_irq_disable();
+}
+
+notrace void rkvm_irq_enable(void)
+{
+	local_irq_enable();
+}
+
+notrace int rkvm_cpu(void)
+{
+	return raw_smp_processor_id();
+}
+
+unsigned int rkvm_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+/* Whether a signal, a reschedule or task work waits for the current task. */
+notrace bool rkvm_work_pending(void)
+{
+	return __xfer_to_guest_mode_work_pending();
+}
+
+/* Does that work with preemption and interrupts on. Returns 0, or -EINTR where a signal is pending. */
+int rkvm_handle_work(void)
+{
+	return xfer_to_guest_mode_handle_work();
+}
+
+bool rkvm_signal_pending(void)
+{
+	return signal_pending(current);
+}
+
+void rkvm_relax(void)
+{
+	cond_resched();
+	cpu_relax();
+}
+
+/* A guest is as good as user mode to RCU: no reader of this CPU survives an entry. */
+void rkvm_note_quiescent_state(void)
+{
+	rcu_virt_note_context_switch();
+}
+
+/* Between begin and end a timer tick is accounted to the guest. */
+void rkvm_guest_time_begin(void)
+{
+	if (vtime_accounting_enabled_this_cpu())
+		vtime_guest_enter(current);
+	else
+		current->flags |= PF_VCPU;
+}
+
+void rkvm_guest_time_end(void)
+{
+	if (vtime_accounting_enabled_this_cpu())
+		vtime_guest_exit(current);
+	else
+		current->flags &= ~PF_VCPU;
+}
+
+/* Runs func(arg) on an online CPU by interprocessor interrupt and waits for it; -ENXIO if it is offline. */
+int rkvm_call_on_cpu(int cpu, void (*func)(void *), void *arg)
+{
+	return smp_call_function_single(cpu, func, arg, 1);
+}
+
+/* Installs the blocked-signal mask for KVM_RUN; mask is a user sigset of sizeof(sigset_t) bytes. */
+void rkvm_sigmask_set(const u8 *mask, sigset_t *saved)
+{
+	sigset_t set;
+
+	memcpy(&set, mask, sizeof(set));
+	sigprocmask(SIG_SETMASK, &set, saved);
+	current->real_blocked = *saved;
+}
+
+void rkvm_sigmask_restore(const sigset_t *saved)
+{
+	sigset_t set = *saved;
+
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	sigemptyset(&current->real_blocked);
+}
+
+struct mm_struct *rkvm_current_mm(void)
+{
+	return current->mm;
+}
+
+struct mmu_notifier *rkvm_mmu_notifier_get(const struct mmu_notifier_ops *ops, struct mm_struct *mm)
+{
+	return mmu_notifier_get(ops, mm);
+}
+
+/* Looks a present page up without sleeping; true with a reference on success. */
+bool rkvm_page_fast(unsigned long hva, bool write, struct page **page)
+{
+	return get_user_page_fast_only(hva, write ? FOLL_WRITE : 0, page);
+}
+
+/* Faults a page in. Returns 1 with a reference, or -errno. */
+long rkvm_page_slow(unsigned long hva, bool write, struct page **page)
+{
+	return get_user_pages_unlocked(hva, 1, page, FOLL_HWPOISON | (write ? FOLL_WRITE : 0));
+}
+
+u64 rkvm_page_pfn(struct page *page)
+{
+	return page_to_pfn(page);
+}
+
+/* Drops a reference taken by rkvm_page_*(), with what the mapping allowed told to the mm. */
+void rkvm_page_release(struct page *page, bool dirty)
+{
+	if (!PageReserved(page)) {
+		if (dirty)
+			SetPageDirty(page);
+		mark_page_accessed(page);
+	}
+	put_page(page);
+}
+
+/*
+ * The size (as a shift) of the host's own mapping of hva: PAGE_SHIFT, PMD_SHIFT or PUD_SHIFT. Interrupts are
+ * off during the walk, which keeps the tables from being freed under it. The answer may be stale at
+ * once: callers recheck the notifier's sequence.
+ */
+unsigned int rkvm_host_mapping_shift(struct mm_struct *mm, unsigned long hva)
+{
+	unsigned int shift = PAGE_SHIFT;
+	unsigned long flags;
+	pgd_t pgd;
+	p4d_t p4d;
+	pud_t pud;
+	pmd_t pmd;
+
+	local_irq_save(flags);
+	pgd = READ_ONCE(*pgd_offset(mm, hva));
+	if (pgd_none(pgd))
+		goto out;
+	p4d = READ_ONCE(*p4d_offset(pgd_offset(mm, hva), hva));
+	if (p4d_none(p4d) || !p4d_present(p4d))
+		goto out;
+	pud = READ_ONCE(*pud_offset(p4d_offset(pgd_offset(mm, hva), hva), hva));
+	if (pud_none(pud) || !pud_present(pud))
+		goto out;
+	if (pud_leaf(pud)) {
+		shift = PUD_SHIFT;
+		goto out;
+	}
+	pmd = READ_ONCE(*pmd_offset(pud_offset(p4d_offset(pgd_offset(mm, hva), hva), hva), hva));
+	if (!pmd_none(pmd) && pmd_present(pmd) && pmd_leaf(pmd))
+		shift = PMD_SHIFT;
+out:
+	local_irq_restore(flags);
+	return shift;
+}
+
+bool rkvm_user_range_ok(u64 addr, u64 size)
+{
+	return access_ok((void __user *)(unsigned long)addr, size);
+}
+
+/* A zeroed page of the direct map, charged to the caller's memory cgroup; NULL if there is none. */
+void *rkvm_page_alloc(void)
+{
+	return (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+}
+
+void rkvm_page_free(void *page)
+{
+	free_page((unsigned long)page);
+}
+
+struct page *rkvm_virt_to_page(const void *ptr)
+{
+	return virt_to_page(ptr);
+}
+
+u64 rkvm_virt_to_phys(const void *ptr)
+{
+	return virt_to_phys((void *)ptr);
+}
+
+void *rkvm_phys_to_virt(u64 phys)
+{
+	return phys_to_virt(phys);
+}
+
+/* Returns the dynamic hotplug state, or -errno (that of the first CPU whose callback failed). */
+int rkvm_cpuhp_setup(int (*online)(unsigned int), int (*offline)(unsigned int))
+{
+	return cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "rust_kvm:online", online, offline);
+}
+
+void rkvm_cpuhp_remove(int state)
+{
+	cpuhp_remove_state(state);
+}

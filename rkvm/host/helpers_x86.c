@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The x86 half of the helpers: per-CPU and per-thread host state that a VM exit reloads or leaves
+ * for us to put back.
+ */
+
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <asm/cpu_entry_area.h>
+#include <asm/cpufeature.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fsgsbase.h>
+#include <asm/msr.h>
+#include <asm/processor.h>
+#include <asm/segment.h>
+#include <asm/special_insns.h>
+#include <asm/tsc.h>
+
+#include "rkvm_host.h"
+
+bool rkvm_cpu_has_vmx(void)
+{
+	return boot_cpu_has(X86_FEATURE_VMX);
+}
+
+notrace bool rkvm_fpu_needs_reload(void)
+{
+	return test_thread_flag(TIF_NEED_FPU_LOAD);
+}
+
+notrace u16 rkvm_fs_selector(void)
+{
+	u16 sel;
+
+	savesegment(fs, sel);
+	return sel;
+}
+
+notrace u16 rkvm_gs_selector(void)
+{
+	u16 sel;
+
+	savesegment(gs, sel);
+	return sel;
+}
+
+/* The live FS base: user space may have changed it by WRFSBASE. */
+notrace u64 rkvm_user_fs_base(void)
+{
+	if (boot_cpu_has(X86_FEATURE_FSGSBASE))
+		return rdfsbase();
+	return native_rdmsrq(MSR_FS_BASE);
+}
+
+notrace u16 rkvm_ds_selector(void)
+{
+	u16 sel;
+
+	savesegment(ds, sel);
+	return sel;
+}
+
+notrace u16 rkvm_es_selector(void)
+{
+	u16 sel;
+
+	savesegment(es, sel);
+	return sel;
+}
+
+/*
+ * Puts back the selectors that a VM exit cleared; zero stands for "as it is". Interrupts are off: loading GS
+ * clobbers its base for a moment.
+ */
+notrace void rkvm_restore_segments(u16 ds, u16 es, u16 fs, u64 fs_base, u16 gs)
+{
+	if (ds)
+		loadsegment(ds, ds);
+	if (es)
+		loadsegment(es, es);
+	if (fs) {
+		loadsegment(fs, fs);
+		wrmsrq(MSR_FS_BASE, fs_base);
+	}
+	if (gs)
+		load_gs_index(gs);
+}
+
+notrace u64 rkvm_kernel_gs_base(void)
+{
+	return cpu_kernelmode_gs_base(raw_smp_processor_id());
+}
+
+notrace u64 rkvm_host_cr3(void)
+{
+	return __read_cr3();
+}
+
+notrace u64 rkvm_tss_base(void)
+{
+	return (unsigned long)&get_cpu_entry_area(raw_smp_processor_id())->tss.x86_tss;
+}
+
+notrace u64 rkvm_gdt_base(void)
+{
+	return (unsigned long)get_current_gdt_ro();
+}
+
+/*
+ * A VM exit sets the limits of GDTR and of TR to fixed values (SDM 29.5.2); the host's are smaller
+ * and larger. Preemption is off.
+ */
+notrace void rkvm_restore_descriptor_limits(void)
+{
+	struct desc_ptr gdt = {
+		.address = (unsigned long)get_current_gdt_ro(),
+		.size = GDT_SIZE - 1,
+	};
+
+	native_load_gdt(&gdt);
+	invalidate_tss_limit();
+}
+
+notrace bool rkvm_host_breakpoints_active(void)
+{
+	return hw_breakpoint_active();
+}
+
+/* The one VMCS that is active on a CPU, by physical address; 0 for none. Written by that CPU alone. */
+static DEFINE_PER_CPU(u64, rkvm_active_vmcs);
+
+notrace u64 rkvm_vmcs_on_cpu(int cpu)
+{
+	return smp_load_acquire(per_cpu_ptr(&rkvm_active_vmcs, cpu));
+}
+
+/* Preemption is off. What was done to the VMCS before is visible to whoever reads the new value. */
+notrace void rkvm_set_vmcs_here(u64 vmcs)
+{
+	smp_store_release(this_cpu_ptr(&rkvm_active_vmcs), vmcs);
+}
+
+int rkvm_rdmsr_safe(u32 msr, u64 *value)
+{
+	return rdmsrq_safe(msr, value);
+}
+
+int rkvm_wrmsr_safe(u32 msr, u64 value)
+{
+	return wrmsrq_safe(msr, value);
+}
+
+unsigned int rkvm_tsc_khz(void)
+{
+	return tsc_khz;
+}

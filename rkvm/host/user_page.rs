@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages of the VMM's memory: faulting them in, and the size of their mapping.
+
+// UNSAFETY: holds references to `struct page`.
+#![expect(unsafe_code)]
+
+use super::{bindings, page::direct_map};
+use crate::types::{Hva, Pfn, PAGE_SIZE};
+use core::{
+    ptr::NonNull,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
+use kernel::prelude::*;
+
+/// What a guest wants to do with a page, and so what its mapping must allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Read or execute.
+    Read,
+    /// Write, which breaks copy-on-write and marks the page dirty.
+    Write,
+}
+
+/// A reference to a present page.
+pub struct UserPage {
+    page: NonNull<kernel::bindings::page>,
+    intent: Intent,
+}
+
+impl UserPage {
+    /// The page at `hva` of the current process, if it is present and allows `intent`. Never sleeps.
+    pub fn present(hva: Hva, intent: Intent) -> Option<Self> {
+        let mut page = core::ptr::null_mut();
+        let write = intent == Intent::Write;
+        // SAFETY: `page` is valid for the result.
+        let found = unsafe { bindings::rkvm_page_fast(hva.raw() as usize, write, &mut page) };
+        NonNull::new(page)
+            .filter(|_| found)
+            .map(|page| Self { page, intent })
+    }
+
+    /// The page at `hva` of the current process, faulted in; sleeps.
+    ///
+    /// `EFAULT` where nothing is mapped or the mapping forbids `intent`, `EHWPOISON` for a page whose
+    /// memory has failed, `EINTR` if the task was killed meanwhile.
+    pub fn fault_in(hva: Hva, intent: Intent) -> Result<Self> {
+        let mut page = core::ptr::null_mut();
+        let write = intent == Intent::Write;
+        // SAFETY: `page` is valid for the result, and the task has an mm since it is in an ioctl.
+        let count = unsafe { bindings::rkvm_page_slow(hva.raw() as usize, write, &mut page) };
+        if count < 0 {
+            return Err(Error::from_errno(count as i32));
+        }
+        let page = NonNull::new(page).filter(|_| count == 1).ok_or(EFAULT)?;
+        Ok(Self { page, intent })
+    }
+
+    /// The frame of the page.
+    pub fn pfn(&self) -> Pfn {
+        // SAFETY: the reference keeps the page.
+        Pfn::new(unsafe { bindings::rkvm_page_pfn(self.page.as_ptr()) })
+    }
+
+    /// Replaces `old` by `new` at an offset within the page, atomically. Whether `old` was there. `EFAULT`
+    /// for an offset that is not aligned or a page that may not be written.
+    pub fn exchange_u32(&self, offset: u64, old: u32, new: u32) -> Result<bool> {
+        let word = self.word::<AtomicU32>(offset)?;
+        let result = word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
+        Ok(result.is_ok())
+    }
+
+    /// [`UserPage::exchange_u32`] for 8 bytes.
+    pub fn exchange_u64(&self, offset: u64, old: u64, new: u64) -> Result<bool> {
+        let word = self.word::<AtomicU64>(offset)?;
+        let result = word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
+        Ok(result.is_ok())
+    }
+
+    /// A word of the page. `A` is an atomic integer.
+    fn word<A>(&self, offset: u64) -> Result<&A> {
+        let offset = offset as usize;
+        let is_inside = offset <= PAGE_SIZE - size_of::<A>() && offset % align_of::<A>() == 0;
+        if !is_inside || self.intent != Intent::Write {
+            return Err(EFAULT);
+        }
+        // SAFETY: the reference keeps the page, which lies in the direct map since only memory that
+        // the kernel manages has a `struct page`; the word lies within it, and whoever else
+        // accesses it does so from outside of Rust.
+        Ok(unsafe { &*direct_map(self.pfn().base()).add(offset).cast::<A>() })
+    }
+
+    /// What the page may be used for.
+    pub fn intent(&self) -> Intent {
+        self.intent
+    }
+}
+
+impl Drop for UserPage {
+    fn drop(&mut self) {
+        let dirty = self.intent == Intent::Write;
+        // SAFETY: the value holds one reference, taken by a look-up.
+        unsafe { bindings::rkvm_page_release(self.page.as_ptr(), dirty) };
+    }
+}
+
+/// The size, as a shift, of the current process's own mapping of `hva`.
+///
+/// It can change at once: whoever acts on it rechecks the notifier's sequence first.
+pub fn mapping_shift(hva: Hva) -> u32 {
+    // SAFETY: the current task's mm exists while it is in an ioctl.
+    unsafe { bindings::rkvm_host_mapping_shift(bindings::rkvm_current_mm(), hva.raw() as usize) }
+}
+
+/// Whether `size` bytes from `hva` lie in user space.
+pub fn is_user_range(hva: Hva, size: u64) -> bool {
+    // SAFETY: a comparison of addresses.
+    unsafe { bindings::rkvm_user_range_ok(hva.raw(), size) }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The x86 host: its system registers, its FPU, and the state that a VM exit does not bring back.
+
+pub mod breakpoints;
+pub mod fpu;
+pub mod nmi;
+pub mod registers;
+pub mod segments;
+pub mod virtualization;

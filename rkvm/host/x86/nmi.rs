@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! NMIs and machine checks of the host that a VM exit has consumed.
+
+// UNSAFETY: enters the kernel's NMI handler.
+#![expect(unsafe_code)]
+
+use crate::host::{cpu::IrqOff, symbols};
+
+/// The event type and vector of an NMI, as in the VM-exit interruption information.
+const EVENT_TYPE_NMI: u32 = 2;
+const NMI_VECTOR: u32 = 2;
+
+/// Runs the host's NMI handler; its return also unblocks NMIs, which the exit has blocked.
+pub fn handle(_irq_off: &IrqOff<'_>) {
+    if let Some(functions) = symbols::functions() {
+        // SAFETY: interrupts are off, as after a VM exit.
+        unsafe { (functions.x86_entry_from_kvm)(EVENT_TYPE_NMI, NMI_VECTOR) };
+    }
+}
+
+/// Runs the host's machine-check handler, which finds out by the machine-check banks what happened.
+pub fn machine_check(_irq_off: &IrqOff<'_>) {
+    // SAFETY: the gate of vector 18 is the kernel's handler, which returns if the machine can go on.
+    unsafe { core::arch::asm!("int 18") };
+}

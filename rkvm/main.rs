@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! rkvm: the Linux KVM userspace API, written anew in Rust.
+//!
+//! A VMM opens `/dev/rust_kvm` and drives three kinds of file: the device ([`system`]), a virtual
+//! machine ([`vm`]) and a virtual CPU ([`vcpu`]). [`arch`] is the seam to what differs between
+//! processors, [`mmu`] keeps guest physical memory mapped, and [`host`] holds every call into the
+//! kernel. `docs/architecture.md` has the picture and the lock order.
+
+#![deny(unsafe_code)]
+#![deny(unsafe_op_in_unsafe_fn)]
+#![allow(
+    unreachable_pub,
+    reason = "the host tests compile the pure files as public modules of another crate"
+)]
+
+use host::{
+    device::{Minor, Registration},
+    notifier::Drain,
+};
+use kernel::prelude::*;
+use system::System;
+
+mod arch;
+mod host;
+mod memslot;
+mod mmu;
+mod request;
+mod run_page;
+mod shared_list;
+mod single;
+mod system;
+mod types;
+mod uapi;
+mod vcpu;
+mod vm;
+
+#[cfg(CONFIG_ARM64)]
+mod arm64;
+#[cfg(CONFIG_X86_64)]
+mod vmx;
+#[cfg(CONFIG_X86_64)]
+mod x86;
+
+module! {
+    type: RustKvm,
+    name: "rust_kvm",
+    authors: ["The rkvm developers"],
+    description: "KVM userspace API on VMX and VHE, in Rust",
+    license: "GPL",
+    params: {
+        kvm_node: u8 {
+            default: 0,
+            description: "1: also register the device node kvm (minor 232), if it is free",
+        },
+    },
+}
+
+/// The loaded module. Fields drop in the order they are written: first no new file can be opened,
+/// then the processors are given back.
+#[pin_data]
+struct RustKvm {
+    #[pin]
+    device: Registration<System>,
+    kvm_node: Option<Pin<KBox<Registration<System>>>>,
+    _notifiers: Drain,
+}
+
+/// The minor number of the node `kvm` (KVM_MINOR).
+const KVM_MINOR: u16 = 232;
+
+impl kernel::InPlaceModule for RustKvm {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(|| {
+            let platform = arch::Platform::enable()?;
+            let wants_node = *module_parameters::kvm_node.value() != 0;
+            let kvm_node = if wants_node {
+                let minor = Minor::Fixed(KVM_MINOR);
+                let node = Registration::new(c"kvm", minor, platform.clone());
+                Some(KBox::pin_init(node, GFP_KERNEL)?)
+            } else {
+                None
+            };
+            Ok(try_pin_init!(Self {
+                device <- Registration::new(c"rust_kvm", Minor::Dynamic, platform),
+                kvm_node,
+                _notifiers: Drain,
+            }))
+        })
+    }
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory slots: which guest frames are backed by which memory of the VMM.
+//!
+//! A set of slots never changes. `KVM_SET_USER_MEMORY_REGION` builds the next set from the current
+//! one, and the VM publishes it as a whole, so a reader sees one state of memory or another and
+//! never a mixture. A set is an array in order of guest address: 24 bytes a slot, copied once for
+//! each change and searched by bisection.
+//!
+//! Source: Linux Documentation/virt/kvm/api.rst, 4.35 KVM_SET_USER_MEMORY_REGION.
+
+use core::ops::Range;
+
+use kernel::prelude::*;
+
+use crate::types::{Gfn, Gpa, Hva, PAGE_SHIFT};
+
+/// The number of slots that a VM can have (`KVM_CAP_NR_MEMSLOTS`), as C KVM has it.
+///
+/// A slot number has the address space in its upper 16 bits. Only address space 0 exists here, so
+/// the numbers of others are refused together with those that are too large.
+pub const MAX_SLOTS: u32 = i16::MAX as u32 - 3;
+
+/// The most pages that a slot can have, so that a bit in its dirty log has a 31-bit number.
+pub const MAX_SLOT_PAGES: u64 = (1 << 31) - 1;
+
+kernel::bitfield! {
+    /// `kvm_userspace_memory_region.flags`.
+    pub struct SlotFlags(u32) {
+        /// `KVM_MEM_LOG_DIRTY_PAGES`: keep track of writes to the slot.
+        0:0 log_dirty_pages;
+        /// `KVM_MEM_READONLY`: writes by the guest are MMIO exits.
+        1:1 readonly;
+    }
+}
+
+impl SlotFlags {
+    const VALID_MASK: u32 = Self::LOG_DIRTY_PAGES_MASK | Self::READONLY_MASK;
+}
+
+/// `struct kvm_userspace_memory_region`: what a VMM asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Region {
+    /// Slot number, and the address space in the upper 16 bits.
+    pub slot: u32,
+    /// [`SlotFlags`].
+    pub flags: u32,
+    /// Where the slot starts in guest physical memory; page-aligned.
+    pub guest_phys_addr: u64,
+    /// Its size in bytes, whole pages; 0 deletes the slot.
+    pub memory_size: u64,
+    /// Where its memory starts in the VMM; page-aligned.
+    pub userspace_addr: u64,
+}
+
+/// A memory slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    base: Gfn,
+    hva: Hva,
+    pages: u32,
+    id: u16,
+    flags: u16,
+}
+
+impl Slot {
+    /// Checks what `region` asks for by itself, whatever other slots there are.
+    ///
+    /// A slot without pages stands for a request to delete.
+    fn new(region: &Region) -> Result<Self> {
+        let (gpa, hva) = (
+            Gpa::new(region.guest_phys_addr),
+            Hva::new(region.userspace_addr),
+        );
+        let pages = region.memory_size >> PAGE_SHIFT;
+
+        let aligned = gpa.is_page_aligned()
+            && hva.is_page_aligned()
+            && Gpa::new(region.memory_size).is_page_aligned();
+        let wraps = gpa.checked_add(region.memory_size).is_none()
+            || hva.checked_add(region.memory_size).is_none();
+        if region.flags & !SlotFlags::VALID_MASK != 0
+            || region.slot >= MAX_SLOTS
+            || pages > MAX_SLOT_PAGES
+            || !aligned
+            || wraps
+        {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            base: gpa.frame(),
+            hva,
+            pages: u32::try_from(pages)?,
+            id: u16::try_from(region.slot)?,
+            flags: u16::try_from(region.flags)?,
+        })
+    }
+
+    /// The slot number.
+    pub const fn id(&self) -> u32 {
+        self.id as u32
+    }
+
+    /// The flags.
+    pub const fn flags(&self) -> SlotFlags {
+        SlotFlags::from_raw(self.flags as u32)
+    }
+
+    /// The number of pages.
+    pub const fn pages(&self) -> u64 {
+        self.pages as u64
+    }
+
+    /// The guest frames.
+    pub const fn gfns(&self) -> Range<Gfn> {
+        // No wrap: checked when the slot was made, in bytes even.
+        self.base..Gfn::new(self.base.raw().wrapping_add(self.pages()))
+    }
+
+    /// The memory of the VMM.
+    pub const fn hvas(&self) -> Range<Hva> {
+        // No wrap: checked when the slot was made.
+        self.hva..Hva::new(self.hva.raw().wrapping_add(self.pages() << PAGE_SHIFT))
+    }
+
+    /// The memory behind `gfn`; `None` if the frame is outside of the slot.
+    pub fn hva(&self, gfn: Gfn) -> Option<Hva> {
+        if !self.gfns().contains(&gfn) {
+            return None;
+        }
+        let offset = gfn.raw().checked_sub(self.base.raw())?;
+        self.hva.checked_add(offset << PAGE_SHIFT)
+    }
+
+    /// The guest frames whose memory meets `hvas`; `None` if there are none.
+    pub fn gfns_of(&self, hvas: Range<Hva>) -> Option<Range<Gfn>> {
+        let own = self.hvas();
+        let start = own.start.max(hvas.start);
+        let end = own.end.min(hvas.end);
+        if start >= end {
+            return None;
+        }
+        // The last byte's frame is inside, so that a range that ends within a page takes it along.
+        let first = start.raw().checked_sub(own.start.raw())? >> PAGE_SHIFT;
+        let last = (end.raw() - 1).checked_sub(own.start.raw())? >> PAGE_SHIFT;
+        Some(self.base.checked_add(first)?..self.base.checked_add(last)?.checked_add(1)?)
+    }
+}
+
+/// What of the page tables is out of date once a change of slots is published.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// Nothing is.
+    Nothing,
+    /// These frames are no longer mapped, or not in this place.
+    Mappings(Range<Gfn>),
+    /// Writes to these frames must fault from now on, to be logged.
+    WriteAccess(Range<Gfn>),
+}
+
+/// The set of slots that follows another.
+pub struct Change {
+    /// The new set.
+    pub slots: Slots,
+    /// What the page tables must forget after the set has been published.
+    pub stale: Stale,
+}
+
+/// A reader's memory of the slot that it used last. Any value is valid for any set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hint(usize);
+
+/// A set of memory slots.
+#[derive(Debug)]
+pub struct Slots {
+    /// In order of `base`; no two overlap; none is empty.
+    slots: KVVec<Slot>,
+    /// Covers the memory of all slots: most of what happens in a VMM's address space lies outside.
+    hull: Range<Hva>,
+}
+
+impl Slots {
+    /// No slots.
+    pub const fn new() -> Self {
+        Self {
+            slots: KVVec::new(),
+            hull: Hva::new(0)..Hva::new(0),
+        }
+    }
+
+    /// The slots, in order of guest address.
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter()
+    }
+
+    /// The slot with this number.
+    pub fn by_id(&self, id: u32) -> Option<&Slot> {
+        self.iter().find(|slot| slot.id() == id)
+    }
+
+    /// The slot that `gfn` lies in. `hint` is tried first and updated.
+    pub fn find(&self, gfn: Gfn, hint: &mut Hint) -> Option<&Slot> {
+        if let Some(slot) = self.slots.get(hint.0) {
+            if slot.gfns().contains(&gfn) {
+                return Some(slot);
+            }
+        }
+        let behind = self.slots.partition_point(|slot| slot.base <= gfn);
+        let index = behind.checked_sub(1)?;
+        let slot = self.slots.get(index)?;
+        if !slot.gfns().contains(&gfn) {
+            return None;
+        }
+        hint.0 = index;
+        Some(slot)
+    }
+
+    /// The guest frames whose memory meets `hvas`, slot by slot. Slots may share memory.
+    pub fn gfns_of(&self, hvas: Range<Hva>) -> impl Iterator<Item = (&Slot, Range<Gfn>)> {
+        let outside = hvas.end <= self.hull.start || self.hull.end <= hvas.start;
+        let candidates = if outside { &[] } else { self.slots.as_slice() };
+        candidates
+            .iter()
+            .filter_map(move |slot| Some((slot, slot.gfns_of(hvas.clone())?)))
+    }
+
+    /// The set after `KVM_SET_USER_MEMORY_REGION` with `region`, for a VM whose frames end at
+    /// `limit`. `None` if the slot is as `region` wants it already.
+    ///
+    /// The caller has checked that `userspace_addr` and `memory_size` describe user memory.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: an unknown flag or slot number; an address or size that is not page-aligned,
+    ///   wraps, is too large, or reaches beyond `limit`; the slot to delete does not exist; the
+    ///   size, the memory or `KVM_MEM_READONLY` of an existing slot would change.
+    /// - `EEXIST`: another slot has some of the frames.
+    /// - `ENOMEM`.
+    pub fn with_region(&self, region: &Region, limit: Gfn) -> Result<Option<Change>> {
+        let new = Slot::new(region)?;
+        let old = self.by_id(new.id()).copied();
+
+        let stale = match old {
+            None if new.pages == 0 => return Err(EINVAL),
+            None => Stale::Nothing,
+            Some(old) if new.pages == 0 => {
+                return Ok(Some(Change {
+                    slots: self.replaced(Some(old), None)?,
+                    stale: Stale::Mappings(old.gfns()),
+                }));
+            }
+            Some(old) => {
+                let immutable_flags = !SlotFlags::LOG_DIRTY_PAGES_MASK;
+                let flags = old.flags().into_raw() ^ new.flags().into_raw();
+                if new.hva != old.hva || new.pages != old.pages || flags & immutable_flags != 0 {
+                    return Err(EINVAL);
+                }
+                if new.base != old.base {
+                    Stale::Mappings(old.gfns())
+                } else if flags == 0 {
+                    return Ok(None);
+                } else if new.flags().log_dirty_pages().into_bool() {
+                    Stale::WriteAccess(new.gfns())
+                } else {
+                    Stale::Nothing
+                }
+            }
+        };
+
+        if self.overlaps(&new) {
+            return Err(EEXIST);
+        }
+        if new.gfns().end > limit {
+            return Err(EINVAL);
+        }
+        Ok(Some(Change {
+            slots: self.replaced(old, Some(new))?,
+            stale,
+        }))
+    }
+
+    /// Whether a slot of another number has some of `new`'s frames.
+    fn overlaps(&self, new: &Slot) -> bool {
+        let gfns = new.gfns();
+        let first = self
+            .slots
+            .partition_point(|slot| slot.gfns().end <= gfns.start);
+        self.slots
+            .iter()
+            .skip(first)
+            .take_while(|slot| slot.base < gfns.end)
+            .any(|slot| slot.id != new.id)
+    }
+
+    /// The set without `old` and with `new`.
+    fn replaced(&self, old: Option<Slot>, new: Option<Slot>) -> Result<Self> {
+        let mut slots =
+            KVVec::with_capacity(self.slots.len().saturating_add(1), GFP_KERNEL_ACCOUNT)?;
+        slots.extend_from_slice(&self.slots, GFP_KERNEL_ACCOUNT)?;
+        if let Some(old) = old {
+            let index = slots.partition_point(|slot| slot.base < old.base);
+            slots.remove(index)?;
+        }
+        if let Some(new) = new {
+            let index = slots.partition_point(|slot| slot.base < new.base);
+            slots.insert_within_capacity(index, new)?;
+        }
+
+        let start = slots.iter().map(|slot| slot.hvas().start).min();
+        let end = slots.iter().map(|slot| slot.hvas().end).max();
+        let hull = start.unwrap_or_default()..end.unwrap_or_default();
+        Ok(Self { slots, hull })
+    }
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self::new()
+    }
+}

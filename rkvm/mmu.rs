@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guest physical memory: memory slots, and the page tables that hardware walks.
+//!
+//! # A fault
+//!
+//! A vCPU that faults looks the frame up in its [`View`] of the slots, takes the notifier's sequence,
+//! looks the VMM's page up, and maps it under the MMU lock unless the sequence or the slots have
+//! moved on meanwhile; then it starts again. The page reference is dropped at once: from then on
+//! the notifier says when the page goes. Nothing is pinned.
+//!
+//! # Lock order
+//!
+//! `update`, then the notifier's list, then `state` (the MMU lock), then the list of vCPUs. `state` is a
+//! spinlock that is never taken with interrupts off, so that its holder may wait for other CPUs.
+
+mod cursor;
+pub mod entry;
+mod removed;
+pub mod table;
+mod tables;
+mod view;
+
+pub use view::{Fault, View};
+
+use crate::{
+    arch::{EntryFormat, MemoryFormat},
+    host::{
+        bindings::kvm_userspace_memory_region,
+        notifier::{Age, HvaRange, Listener, Subscription},
+        process::Process,
+        user_page,
+    },
+    memslot::{Region, Slots, Stale},
+    request::Group,
+    types::{Gfn, Hpa, Hva},
+};
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
+use kernel::{
+    prelude::*,
+    sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock},
+};
+use tables::KernelTables;
+
+/// The page table of a VM.
+type Table = table::PageTable<EntryFormat, KernelTables>;
+
+/// A VM's memory. The tables go when this is dropped: no vCPU may be left.
+pub struct Mmu {
+    // Dropped first: after that no notifier callback looks at the tables.
+    subscription: Subscription,
+    shared: Arc<Shared>,
+}
+
+/// What notifier callbacks work on.
+#[pin_data]
+struct Shared {
+    /// Serialises changes of the slots.
+    #[pin]
+    update: Mutex<()>,
+    #[pin]
+    state: SpinLock<State>,
+    /// Steps with every change of the slots, under `state`; read without.
+    slots_generation: AtomicU64,
+    root: Hpa,
+    format: MemoryFormat,
+    #[pin]
+    vcpus: Group,
+}
+
+struct State {
+    slots: Arc<Slots>,
+    table: Table,
+}
+
+impl Mmu {
+    /// No memory yet, for a VM of the current process. `ENOMEM`, `EINTR`.
+    pub fn new(process: &Process, format: MemoryFormat) -> Result<Self> {
+        let table = Table::new(KernelTables, crate::host::page::KernelPage::new()?);
+        let root = table.root();
+        let slots = Arc::new(Slots::new(), GFP_KERNEL_ACCOUNT)?;
+        let shared = Arc::pin_init(
+            pin_init!(Shared {
+                update <- new_mutex!(()),
+                state <- new_spinlock!(State { slots, table }),
+                slots_generation: AtomicU64::new(0),
+                root,
+                format,
+                vcpus <- Group::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        let listener: Arc<dyn Listener> = shared.clone();
+        Ok(Self {
+            subscription: Subscription::new(process.mm(), listener)?,
+            shared,
+        })
+    }
+
+    /// The physical address of the root table.
+    pub fn root(&self) -> Hpa {
+        self.shared.root
+    }
+
+    /// The vCPUs that run on this memory.
+    pub fn vcpus(&self) -> &Group {
+        &self.shared.vcpus
+    }
+
+    /// KVM_SET_USER_MEMORY_REGION; see [`Slots::with_region`] for the errors, and `EINVAL` where the
+    /// memory is not user memory.
+    pub fn set_region(&self, region: &kvm_userspace_memory_region) -> Result {
+        let region = Region {
+            slot: region.slot,
+            flags: region.flags,
+            guest_phys_addr: region.guest_phys_addr,
+            memory_size: region.memory_size,
+            userspace_addr: region.userspace_addr,
+        };
+        if !user_page::is_user_range(Hva::new(region.userspace_addr), region.memory_size) {
+            return Err(EINVAL);
+        }
+        let shared = &self.shared;
+        let _update = shared.update.lock();
+        let current = shared.state.lock().slots.clone();
+        let Some(change) = current.with_region(&region, shared.format.limit())? else {
+            return Ok(());
+        };
+        let next = Arc::new(change.slots, GFP_KERNEL_ACCOUNT)?;
+        let previous = {
+            let mut state = shared.state.lock();
+            let previous = core::mem::replace(&mut state.slots, next);
+            shared.slots_generation.fetch_add(1, Ordering::SeqCst);
+            shared.forget(&mut state, change.stale);
+            previous
+        };
+        drop((previous, current));
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn forget(&self, state: &mut State, stale: Stale) {
+        match stale {
+            Stale::Nothing => (),
+            Stale::Mappings(gfns) => self.zap(&mut state.table, gfns),
+            Stale::WriteAccess(gfns) => {
+                if state.table.write_protect(gfns) == removed::Flush::Needed {
+                    self.vcpus.expel();
+                }
+            }
+        }
+    }
+
+    /// Unmaps frames; when this returns no vCPU uses them.
+    fn zap(&self, table: &mut Table, gfns: Range<Gfn>) {
+        drop(table.zap(gfns).after_flush(|| self.vcpus.expel()));
+    }
+
+    /// Calls `ask` for the table and each range of frames that the user memory backs.
+    fn for_each_backed(&self, range: HvaRange, mut ask: impl FnMut(&mut Table, Range<Gfn>)) {
+        let mut state = self.state.lock();
+        let State { slots, table } = &mut *state;
+        for (_, gfns) in slots.gfns_of(range.start..range.end) {
+            ask(table, gfns);
+        }
+    }
+}
+
+impl Listener for Shared {
+    fn invalidate(&self, range: HvaRange) {
+        self.for_each_backed(range, |table, gfns| self.zap(table, gfns));
+    }
+
+    fn clear_young(&self, range: HvaRange) -> Age {
+        let mut young = false;
+        self.for_each_backed(range, |table, gfns| young |= table.age(gfns));
+        Age::from_young(young)
+    }
+
+    fn test_young(&self, range: HvaRange) -> Age {
+        let mut young = false;
+        self.for_each_backed(range, |table, gfns| young |= table.is_young(gfns));
+        Age::from_young(young)
+    }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One vCPU's way to guest memory: its copy of the slots, and its page faults.
+
+use super::{
+    entry::{Access, Leaf, Level},
+    table::{MapError, Mapped},
+    tables::Stock,
+    Mmu, State,
+};
+use crate::{
+    arch::MemoryFormat,
+    host::{
+        notifier::Sequence,
+        user_memory,
+        user_page::{self, Intent, UserPage},
+    },
+    memslot::{Hint, Slot, Slots},
+    types::{Gfn, Gpa, Hva, Pfn, PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE},
+};
+use core::sync::atomic::Ordering;
+use kernel::{prelude::*, sync::Arc};
+
+/// What became of a page fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The page is mapped: the guest can go on.
+    Mapped,
+    /// No slot backs the frame, or a read-only one for a write: the access is MMIO.
+    Mmio,
+    /// More has to be done than can be done without sleeping: [`View::fault`] does it.
+    Sleep,
+}
+
+/// A vCPU's view of guest memory.
+pub struct View {
+    slots: Arc<Slots>,
+    generation: u64,
+    hint: Hint,
+    stock: Stock,
+}
+
+impl View {
+    /// The memory of `mmu` as it is now.
+    pub fn new(mmu: &Mmu) -> Self {
+        let state = mmu.shared.state.lock();
+        Self {
+            slots: state.slots.clone(),
+            generation: mmu.shared.slots_generation.load(Ordering::SeqCst),
+            hint: Hint::default(),
+            stock: Stock::new(),
+        }
+    }
+
+    /// Whether the slots are still those of `mmu`.
+    fn is_current(&self, mmu: &Mmu) -> bool {
+        self.generation == mmu.shared.slots_generation.load(Ordering::SeqCst)
+    }
+
+    /// Takes up changed slots; sleeps where it drops the last reference to the old ones.
+    fn refresh(&mut self, mmu: &Mmu) {
+        if self.is_current(mmu) {
+            return;
+        }
+        let previous = {
+            let state = mmu.shared.state.lock();
+            self.generation = mmu.shared.slots_generation.load(Ordering::SeqCst);
+            core::mem::replace(&mut self.slots, state.slots.clone())
+        };
+        drop(previous);
+    }
+
+    /// Handles a fault without sleeping, if the VMM's page is present.
+    pub fn fault_present(&mut self, mmu: &Mmu, gfn: Gfn, wanted: Access) -> Fault {
+        if !self.is_current(mmu) {
+            return Fault::Sleep;
+        }
+        let Some(target) = self.target(gfn, wanted) else {
+            return Fault::Mmio;
+        };
+        let sequence = mmu.subscription.sequence();
+        let Some(page) = present(&target) else {
+            return Fault::Sleep;
+        };
+        match self.map(mmu, &target, &page, sequence) {
+            Attempt::Done => Fault::Mapped,
+            Attempt::Again | Attempt::NoPages => Fault::Sleep,
+        }
+    }
+
+    /// Handles a fault; sleeps. `EFAULT` where the VMM has no memory for the page, `EHWPOISON` where it
+    /// has failed, `ENOMEM` without memory for tables, `EINTR` if the task is to die.
+    pub fn fault(&mut self, mmu: &Mmu, gfn: Gfn, wanted: Access) -> Result<Fault> {
+        loop {
+            self.refresh(mmu);
+            let Some(target) = self.target(gfn, wanted) else {
+                return Ok(Fault::Mmio);
+            };
+            let sequence = mmu.subscription.sequence();
+            let page = match present(&target) {
+                Some(page) => page,
+                None => UserPage::fault_in(target.hva, target.intent)?,
+            };
+            match self.map(mmu, &target, &page, sequence) {
+                Attempt::Done => return Ok(Fault::Mapped),
+                Attempt::NoPages => self.stock.fill()?,
+                Attempt::Again if crate::host::cpu::signal_pending() => return Err(EINTR),
+                Attempt::Again => crate::host::cpu::relax(),
+            }
+        }
+    }
+
+    /// What a fault is about. `None` if it is MMIO.
+    fn target(&mut self, gfn: Gfn, wanted: Access) -> Option<Target> {
+        let slot = *self.slots.find(gfn, &mut self.hint)?;
+        let readonly = slot.flags().readonly().into_bool();
+        let intent = if wanted.contains(Access::WRITE) {
+            Intent::Write
+        } else {
+            Intent::Read
+        };
+        if readonly && intent == Intent::Write {
+            return None;
+        }
+        Some(Target {
+            hva: slot.hva(gfn)?,
+            slot,
+            gfn,
+            intent,
+        })
+    }
+
+    fn map(&mut self, mmu: &Mmu, target: &Target, page: &UserPage, sequence: Sequence) -> Attempt {
+        let (level, leaf) = target.leaf(page, &mmu.shared.format);
+        let mut state = mmu.shared.state.lock();
+        if !self.is_current(mmu) || !mmu.subscription.is_current(sequence) {
+            return Attempt::Again;
+        }
+        let State { table, .. } = &mut *state;
+        match table.map(level.align_down(target.gfn), level, leaf, &mut self.stock) {
+            Ok(Mapped::New | Mapped::Upgraded | Mapped::Spurious) => Attempt::Done,
+            Ok(Mapped::Conflict(removed)) => {
+                drop(removed.after_flush(|| mmu.shared.vcpus.expel()));
+                Attempt::Again
+            }
+            Err(MapError::NoPages) => Attempt::NoPages,
+            // The slot's frames were checked against the reach of the tables.
+            Err(MapError::Invalid) => Attempt::Again,
+        }
+    }
+
+    /// Reads guest memory; sleeps. `EFAULT` where there is none.
+    pub fn read(&mut self, mmu: &Mmu, gpa: Gpa, data: &mut [u8]) -> Result {
+        self.refresh(mmu);
+        let hva = self.backing(gpa, data.len())?;
+        user_memory::read(hva, data)
+    }
+
+    /// Writes guest memory; sleeps. `EFAULT` where there is none, or it is read-only.
+    pub fn write(&mut self, mmu: &Mmu, gpa: Gpa, data: &[u8]) -> Result {
+        self.refresh(mmu);
+        if self.is_readonly(gpa) {
+            return Err(EFAULT);
+        }
+        let hva = self.backing(gpa, data.len())?;
+        user_memory::write(hva, data)
+    }
+
+    /// Whether a slot backs the address.
+    pub fn is_backed(&mut self, mmu: &Mmu, gpa: Gpa) -> bool {
+        self.refresh(mmu);
+        self.slots.find(gpa.frame(), &mut self.hint).is_some()
+    }
+
+    /// Whether a slot backs the address that the guest may write.
+    pub fn is_writable(&mut self, mmu: &Mmu, gpa: Gpa) -> bool {
+        self.is_backed(mmu, gpa) && !self.is_readonly(gpa)
+    }
+
+    /// Replaces `old` by `new` in guest memory, atomically; sleeps. Whether `old` was there. `EFAULT` where
+    /// there is no memory or the address is not aligned.
+    pub fn exchange_u32(&mut self, mmu: &Mmu, gpa: Gpa, old: u32, new: u32) -> Result<bool> {
+        self.refresh(mmu);
+        let hva = self.backing(gpa, size_of::<u32>())?;
+        UserPage::fault_in(hva, Intent::Write)?.exchange_u32(gpa.page_offset(), old, new)
+    }
+
+    /// [`View::exchange_u32`] for 8 bytes.
+    pub fn exchange_u64(&mut self, mmu: &Mmu, gpa: Gpa, old: u64, new: u64) -> Result<bool> {
+        self.refresh(mmu);
+        let hva = self.backing(gpa, size_of::<u64>())?;
+        UserPage::fault_in(hva, Intent::Write)?.exchange_u64(gpa.page_offset(), old, new)
+    }
+
+    /// Whether a read-only slot backs the address.
+    fn is_readonly(&mut self, gpa: Gpa) -> bool {
+        self.slots
+            .find(gpa.frame(), &mut self.hint)
+            .is_some_and(|slot| slot.flags().readonly().into_bool())
+    }
+
+    /// The VMM's memory behind an access that stays within one page.
+    fn backing(&mut self, gpa: Gpa, bytes: usize) -> Result<Hva> {
+        let offset = gpa.page_offset();
+        if offset.saturating_add(bytes as u64) > PAGE_SIZE as u64 {
+            return Err(EFAULT);
+        }
+        let gfn = gpa.frame();
+        let slot = self.slots.find(gfn, &mut self.hint).ok_or(EFAULT)?;
+        let page = slot.hva(gfn).ok_or(EFAULT)?;
+        page.checked_add(offset).ok_or(EFAULT)
+    }
+}
+
+/// The page to use if it is there. A read takes a writable page too: the write that mostly follows
+/// then does not fault.
+fn present(target: &Target) -> Option<UserPage> {
+    let readonly = target.slot.flags().readonly().into_bool();
+    let writable = if readonly {
+        None
+    } else {
+        UserPage::present(target.hva, Intent::Write)
+    };
+    match target.intent {
+        Intent::Write => writable,
+        Intent::Read => writable.or_else(|| UserPage::present(target.hva, Intent::Read)),
+    }
+}
+
+enum Attempt {
+    Done,
+    /// Something changed meanwhile.
+    Again,
+    /// The stock is used up.
+    NoPages,
+}
+
+/// A fault on memory that a slot backs.
+struct Target {
+    slot: Slot,
+    gfn: Gfn,
+    hva: Hva,
+    intent: Intent,
+}
+
+impl Target {
+    /// The largest leaf that the host's own mapping and the slot allow, around the faulting page.
+    fn leaf(
+        &self,
+        page: &UserPage,
+        format: &MemoryFormat,
+    ) -> (Level, Leaf<crate::arch::MemoryType>) {
+        let level = self.level(format);
+        let access = match page.intent() {
+            Intent::Write => Access::ALL,
+            Intent::Read => Access::ALL.without(Access::WRITE),
+        };
+        let leaf = Leaf {
+            frame: Pfn::new(page.pfn().raw() & !(level.pages() - 1)),
+            access,
+            memory_type: format.ordinary_memory(),
+        };
+        (level, leaf)
+    }
+
+    fn level(&self, format: &MemoryFormat) -> Level {
+        let largest = format.largest_leaf();
+        if largest == Level::Pte || self.slot.flags().log_dirty_pages().into_bool() {
+            return Level::Pte;
+        }
+        let host_pages = 1u64 << user_page::mapping_shift(self.hva).saturating_sub(PAGE_SHIFT);
+        let fits = |level: Level| {
+            let mask = level.pages() - 1;
+            let first = level.align_down(self.gfn);
+            let gfns = self.slot.gfns();
+            let inside = gfns.start <= first
+                && first
+                    .checked_add(level.pages())
+                    .is_some_and(|end| end <= gfns.end);
+            let alike = (self.gfn.raw() ^ (self.hva.raw() >> PAGE_SHIFT)) & mask == 0;
+            level.pages() <= host_pages && inside && alike
+        };
+        [Level::Pud, Level::Pmd]
+            .into_iter()
+            .find(|level| *level <= largest && fits(*level))
+            .unwrap_or(Level::Pte)
+    }
+}

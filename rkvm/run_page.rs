@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory that a vCPU shares with its VMM: `struct kvm_run`, the data page of port I/O, and the
+//! ring of coalesced MMIO.
+//!
+//! User space can write any of it at any time: every access is one volatile read or write of a plain
+//! value, nothing is read twice, and no offset or length is ever taken from here.
+
+// UNSAFETY: volatile access to pages that user space also maps.
+#![expect(unsafe_code)]
+
+use crate::{
+    arch::RUN_PAGES,
+    host::{bindings as uapi, page::KernelPage},
+    types::{Gpa, PAGE_SIZE},
+};
+use core::ptr::addr_of_mut;
+use kernel::{mm::virt::VmaNew, prelude::*};
+
+const _: () = assert!(size_of::<uapi::kvm_run>() <= PAGE_SIZE);
+
+/// Index of the page that port I/O data goes through, on architectures that have it.
+const PIO_PAGE: usize = 1;
+
+/// Bytes of an MMIO access that one exit carries.
+pub const MMIO_BYTES: usize = 8;
+
+/// Which way data goes between guest and device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the device to the guest.
+    In,
+    /// From the guest to the device.
+    Out,
+}
+
+/// Port I/O that the VMM has to carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortAccess {
+    /// Which way the data goes.
+    pub direction: Direction,
+    /// Bytes of one item: 1, 2 or 4.
+    pub size: u8,
+    /// The port.
+    pub port: u16,
+    /// The number of items, which lie one after the other in the data page.
+    pub count: u32,
+}
+
+/// Why KVM_RUN returns to the VMM.
+#[derive(Clone, Copy, Debug)]
+pub enum UserExit {
+    /// KVM_EXIT_IO; data goes through [`RunPage::write_io`] and [`RunPage::read_io`].
+    Io(PortAccess),
+    /// KVM_EXIT_MMIO, a read of `len` bytes (at most 8).
+    MmioRead { gpa: Gpa, len: usize },
+    /// KVM_EXIT_MMIO, a write of the first `len` bytes of `data`.
+    MmioWrite {
+        gpa: Gpa,
+        data: [u8; MMIO_BYTES],
+        len: usize,
+    },
+    /// KVM_EXIT_HLT.
+    Hlt,
+    /// KVM_EXIT_SHUTDOWN.
+    Shutdown,
+    /// KVM_EXIT_INTR.
+    Interrupted,
+    /// KVM_EXIT_IRQ_WINDOW_OPEN.
+    InterruptWindowOpen,
+    /// KVM_EXIT_SET_TPR.
+    SetTpr,
+    /// KVM_EXIT_MEMORY_FAULT: the VMM's memory for this page cannot be had.
+    MemoryFault { gpa: Gpa, size: u64 },
+    /// KVM_EXIT_FAIL_ENTRY.
+    FailEntry { reason: u64, cpu: u32 },
+    /// KVM_EXIT_INTERNAL_ERROR with its data words.
+    InternalError { suberror: u32, data: [u64; 4], words: u32 },
+    /// KVM_EXIT_UNKNOWN: nothing has happened yet.
+    Unknown { reason: u64 },
+}
+
+/// What a VMM asks for before KVM_RUN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunRequest {
+    /// Return as soon as an interrupt can be injected.
+    pub interrupt_window: bool,
+    /// Return at once, after what is pending is completed.
+    pub immediate_exit: bool,
+    /// CR8, where the VMM has the local APIC.
+    pub cr8: u64,
+}
+
+/// What a VMM finds after KVM_RUN, whatever the exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunReport {
+    /// An interrupt can be injected now.
+    pub ready_for_interrupt_injection: bool,
+    /// RFLAGS.IF.
+    pub interrupt_flag: bool,
+    /// CR8.
+    pub cr8: u64,
+    /// IA32_APIC_BASE.
+    pub apic_base: u64,
+}
+
+/// The pages, zeroed when the vCPU is made.
+pub struct RunPage {
+    pages: [KernelPage; RUN_PAGES],
+}
+
+impl RunPage {
+    /// Bytes of the whole mapping: KVM_GET_VCPU_MMAP_SIZE.
+    pub const MMAP_SIZE: usize = RUN_PAGES * PAGE_SIZE;
+
+    /// Allocates the pages. `ENOMEM` if there is no memory.
+    pub fn new() -> Result<Self> {
+        let mut pages = [const { None }; RUN_PAGES];
+        for page in &mut pages {
+            *page = Some(KernelPage::new()?);
+        }
+        let [Some(run), Some(io), Some(ring)] = pages else {
+            return Err(ENOMEM);
+        };
+        Ok(Self {
+            pages: [run, io, ring],
+        })
+    }
+
+    /// Maps the pages that the area covers. `EINVAL` if it reaches past them.
+    pub fn map(&self, vma: &VmaNew, first_page: usize) -> Result {
+        let count = (vma.end() - vma.start()) / PAGE_SIZE;
+        let last = first_page.checked_add(count).ok_or(EINVAL)?;
+        let pages = self.pages.get(first_page..last).ok_or(EINVAL)?;
+        vma.set_dontexpand();
+        let mixed = vma.set_mixedmap();
+        for (page, address) in pages.iter().zip((vma.start()..).step_by(PAGE_SIZE)) {
+            page.insert_into(mixed, address)?;
+        }
+        Ok(())
+    }
+
+    fn run(&self) -> *mut uapi::kvm_run {
+        let [run, ..] = &self.pages;
+        run.as_ptr().cast()
+    }
+
+    /// What the VMM asks for.
+    pub fn request(&self) -> RunRequest {
+        let run = self.run();
+        // SAFETY: the page is allocated and large enough; any bit pattern is valid for integers.
+        unsafe {
+            RunRequest {
+                interrupt_window: addr_of_mut!((*run).request_interrupt_window).read_volatile()
+                    != 0,
+                immediate_exit: addr_of_mut!((*run).immediate_exit__unsafe).read_volatile() != 0,
+                cr8: addr_of_mut!((*run).cr8).read_volatile(),
+            }
+        }
+    }
+
+    /// Tells the VMM the state that every exit reports.
+    pub fn report_state(&self, report: &RunReport) {
+        let run = self.run();
+        // SAFETY: as in `request`.
+        unsafe {
+            addr_of_mut!((*run).ready_for_interrupt_injection)
+                .write_volatile(report.ready_for_interrupt_injection.into());
+            addr_of_mut!((*run).if_flag).write_volatile(report.interrupt_flag.into());
+            addr_of_mut!((*run).flags).write_volatile(0);
+            addr_of_mut!((*run).cr8).write_volatile(report.cr8);
+            addr_of_mut!((*run).apic_base).write_volatile(report.apic_base);
+        }
+    }
+
+    /// Tells the VMM why KVM_RUN returns.
+    pub fn report_exit(&self, exit: &UserExit) {
+        let run = self.run();
+        // SAFETY: as in `request`; each arm writes the union member that its exit reason names.
+        unsafe {
+            let detail = addr_of_mut!((*run).__bindgen_anon_1);
+            let reason = match *exit {
+                UserExit::Io(access) => {
+                    let io = addr_of_mut!((*detail).io);
+                    addr_of_mut!((*io).direction).write_volatile(match access.direction {
+                        Direction::In => uapi::KVM_EXIT_IO_IN as u8,
+                        Direction::Out => uapi::KVM_EXIT_IO_OUT as u8,
+                    });
+                    addr_of_mut!((*io).size).write_volatile(access.size);
+                    addr_of_mut!((*io).port).write_volatile(access.port);
+                    addr_of_mut!((*io).count).write_volatile(access.count);
+                    addr_of_mut!((*io).data_offset)
+                        .write_volatile((PIO_PAGE * PAGE_SIZE) as u64);
+                    uapi::KVM_EXIT_IO
+                }
+                UserExit::MmioRead { gpa, len } => {
+                    let mmio = addr_of_mut!((*detail).mmio);
+                    addr_of_mut!((*mmio).phys_addr).write_volatile(gpa.raw());
+                    addr_of_mut!((*mmio).len).write_volatile(len as u32);
+                    addr_of_mut!((*mmio).is_write).write_volatile(0);
+                    uapi::KVM_EXIT_MMIO
+                }
+                UserExit::MmioWrite { gpa, data, len } => {
+                    let mmio = addr_of_mut!((*detail).mmio);
+                    addr_of_mut!((*mmio).phys_addr).write_volatile(gpa.raw());
+                    addr_of_mut!((*mmio).data).write_volatile(data);
+                    addr_of_mut!((*mmio).len).write_volatile(len as u32);
+                    addr_of_mut!((*mmio).is_write).write_volatile(1);
+                    uapi::KVM_EXIT_MMIO
+                }
+                UserExit::Hlt => uapi::KVM_EXIT_HLT,
+                UserExit::Shutdown => uapi::KVM_EXIT_SHUTDOWN,
+                UserExit::Interrupted => uapi::KVM_EXIT_INTR,
+                UserExit::InterruptWindowOpen => uapi::KVM_EXIT_IRQ_WINDOW_OPEN,
+                UserExit::SetTpr => uapi::KVM_EXIT_SET_TPR,
+                UserExit::MemoryFault { gpa, size } => {
+                    let fault = addr_of_mut!((*detail).memory_fault);
+                    addr_of_mut!((*fault).flags).write_volatile(0);
+                    addr_of_mut!((*fault).gpa).write_volatile(gpa.raw());
+                    addr_of_mut!((*fault).size).write_volatile(size);
+                    uapi::KVM_EXIT_MEMORY_FAULT
+                }
+                UserExit::FailEntry { reason, cpu } => {
+                    let fail = addr_of_mut!((*detail).fail_entry);
+                    addr_of_mut!((*fail).hardware_entry_failure_reason).write_volatile(reason);
+                    addr_of_mut!((*fail).cpu).write_volatile(cpu);
+                    uapi::KVM_EXIT_FAIL_ENTRY
+                }
+                UserExit::InternalError {
+                    suberror,
+                    data,
+                    words,
+                } => {
+                    let internal = addr_of_mut!((*detail).internal);
+                    addr_of_mut!((*internal).suberror).write_volatile(suberror);
+                    addr_of_mut!((*internal).ndata).write_volatile(words);
+                    for (index, word) in data.into_iter().enumerate() {
+                        addr_of_mut!((*internal).data[index]).write_volatile(word);
+                    }
+                    uapi::KVM_EXIT_INTERNAL_ERROR
+                }
+                UserExit::Unknown { reason } => {
+                    addr_of_mut!((*detail).hw.hardware_exit_reason).write_volatile(reason);
+                    uapi::KVM_EXIT_UNKNOWN
+                }
+            };
+            addr_of_mut!((*run).exit_reason).write_volatile(reason);
+        }
+    }
+
+    /// The VMM's answer to [`UserExit::MmioRead`].
+    pub fn mmio_data(&self) -> [u8; MMIO_BYTES] {
+        let run = self.run();
+        // SAFETY: as in `request`; any bytes are valid.
+        unsafe { addr_of_mut!((*run).__bindgen_anon_1.mmio.data).read_volatile() }
+    }
+
+    /// Puts one item of at most 4 bytes in the data page.
+    pub fn write_io(&self, value: u32, size: u8) {
+        let data = self.pages[PIO_PAGE].as_ptr();
+        for (index, byte) in value.to_le_bytes().into_iter().take(size.into()).enumerate() {
+            // SAFETY: fewer than five bytes of a page.
+            unsafe { data.add(index).write_volatile(byte) };
+        }
+    }
+
+    /// Reads an item of `size` bytes (at most 4) from the data page.
+    pub fn read_io(&self, size: u8) -> u32 {
+        let data = self.pages[PIO_PAGE].as_ptr();
+        let mut value = [0; 4];
+        for (index, byte) in value.iter_mut().take(size.into()).enumerate() {
+            // SAFETY: fewer than five bytes of a page.
+            *byte = unsafe { data.add(index).read_volatile() };
+        }
+        u32::from_le_bytes(value)
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Moving UAPI structures to and from user space.
+
+// UNSAFETY: says which bindgen types are plain data.
+#![expect(unsafe_code)]
+
+use crate::host::bindings as uapi;
+use kernel::{
+    prelude::*,
+    transmute::{AsBytes, FromBytes},
+    uaccess::{UserPtr, UserSlice},
+};
+
+/// Plain data of the KVM UAPI: integers and arrays of them, with no implicit padding.
+///
+/// # Safety
+///
+/// Any bytes must be a valid value, and no byte of a value may be uninitialised.
+pub unsafe trait Plain: Copy {}
+
+macro_rules! plain {
+    ($($type:ty),* $(,)?) => {
+        $(
+            // SAFETY: the UAPI defines the type of integers with explicit padding.
+            unsafe impl Plain for $type {}
+        )*
+    };
+}
+
+plain!(u32, u64, uapi::kvm_userspace_memory_region);
+
+#[cfg(CONFIG_X86_64)]
+plain!(
+    uapi::kvm_regs,
+    uapi::kvm_sregs,
+    uapi::kvm_fpu,
+    uapi::kvm_msr_entry,
+    uapi::kvm_interrupt,
+    crate::x86::cpuid::CpuidEntry,
+);
+
+/// Gives a [`Plain`] value the kernel crate's traits.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Bytes<T>(T);
+
+// SAFETY: any bytes are a valid `T`.
+unsafe impl<T: Plain> FromBytes for Bytes<T> {}
+// SAFETY: no byte of a `T` is uninitialised.
+unsafe impl<T: Plain> AsBytes for Bytes<T> {}
+
+/// The argument of an ioctl as an address in user space.
+#[derive(Clone, Copy)]
+pub struct UserAddress(usize);
+
+impl UserAddress {
+    /// Takes the ioctl's argument, which may be anything.
+    pub fn new(argument: usize) -> Self {
+        Self(argument)
+    }
+
+    /// The address `bytes` further on; one that wraps is refused when it is used.
+    pub fn offset(self, bytes: usize) -> Self {
+        Self(self.0.saturating_add(bytes))
+    }
+
+    fn slice(self, bytes: usize) -> UserSlice {
+        UserSlice::new(UserPtr::from_addr(self.0), bytes)
+    }
+
+    /// Copies a value in. `EFAULT` if the memory is not readable.
+    pub fn read<T: Plain>(self) -> Result<T> {
+        Ok(self.slice(size_of::<T>()).reader().read::<Bytes<T>>()?.0)
+    }
+
+    /// Copies a value out. `EFAULT` if the memory is not writable.
+    pub fn write<T: Plain>(self, value: T) -> Result {
+        self.slice(size_of::<T>()).writer().write(&Bytes(value))
+    }
+
+    /// Copies bytes in.
+    pub fn read_bytes(self, bytes: &mut [u8]) -> Result {
+        self.slice(bytes.len()).reader().read_slice(bytes)
+    }
+
+    /// Copies an array of `count` values in.
+    pub fn read_array<T: Plain>(self, count: usize) -> Result<KVVec<T>> {
+        let mut values = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        let mut reader = self
+            .slice(count.checked_mul(size_of::<T>()).ok_or(EINVAL)?)
+            .reader();
+        for _ in 0..count {
+            values.push(reader.read::<Bytes<T>>()?.0, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(values)
+    }
+
+    /// Copies values out, one after the other.
+    pub fn write_array<T: Plain>(self, values: &[T]) -> Result {
+        let mut writer = self.slice(core::mem::size_of_val(values)).writer();
+        for value in values {
+            writer.write(&Bytes(*value))?;
+        }
+        Ok(())
+    }
+}

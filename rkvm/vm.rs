@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A virtual machine and its file.
+//!
+//! The VM file holds the VM, a vCPU file holds its vCPU, and a vCPU holds the VM: whichever order
+//! the files are closed in, the VM goes with the last of them. The VM knows its vCPUs by id and by
+//! [`Kick`](crate::request::Kick) only, so that there is no cycle.
+
+use crate::{
+    arch,
+    host::{bindings as uapi, file::FileObject, process::Process},
+    mmu::Mmu,
+    single::SingleHandle,
+    system::check_extension,
+    uapi::UserAddress,
+    vcpu,
+};
+use kernel::{
+    prelude::*,
+    sync::{new_mutex, Arc, ArcBorrow, Mutex},
+};
+
+/// A virtual machine.
+#[pin_data]
+pub struct Vm {
+    platform: Arc<arch::Platform>,
+    /// The process whose memory the guest runs on, and the only one that may use the VM.
+    process: Process,
+    mmu: Mmu,
+    /// The ids that vCPUs were made with.
+    #[pin]
+    vcpu_ids: Mutex<KVec<u32>>,
+}
+
+impl Vm {
+    /// KVM_CREATE_VM. `EINVAL` for a machine type that the architecture does not have.
+    pub fn new(platform: Arc<arch::Platform>, kind: usize) -> Result<Arc<Self>> {
+        arch::check_machine_type(kind)?;
+        let process = Process::current()?;
+        let mmu = Mmu::new(&process, platform.memory_format())?;
+        Arc::pin_init(
+            pin_init!(Self {
+                platform,
+                process,
+                mmu,
+                vcpu_ids <- new_mutex!(KVec::new()),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+        .map_err(Into::into)
+    }
+
+    /// The processor support that the VM runs on.
+    pub fn platform(&self) -> &Arc<arch::Platform> {
+        &self.platform
+    }
+
+    /// Guest physical memory.
+    pub fn mmu(&self) -> &Mmu {
+        &self.mmu
+    }
+
+    /// Ioctls work in the process that made the VM alone: guest memory is that process's. `EIO`
+    /// elsewhere.
+    pub fn check_process(&self) -> Result {
+        if self.process.is_current() {
+            Ok(())
+        } else {
+            Err(EIO)
+        }
+    }
+
+    /// Serves a VM ioctl.
+    pub fn ioctl(
+        this: &Arc<Self>,
+        single: &Arc<SingleHandle>,
+        cmd: u32,
+        arg: usize,
+    ) -> Result<isize> {
+        this.check_process()?;
+        match cmd {
+            uapi::RKVM_CREATE_VCPU => Self::create_vcpu(this, single, arg),
+            uapi::RKVM_SET_USER_MEMORY_REGION => {
+                let region = UserAddress::new(arg).read::<uapi::kvm_userspace_memory_region>()?;
+                this.mmu.set_region(&region).map(|()| 0)
+            }
+            uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(&this.platform, arg)),
+            _ => Err(ENOTTY),
+        }
+    }
+
+    /// KVM_CREATE_VCPU. `EINVAL` for an id out of range or too many vCPUs, `EEXIST` for one in use.
+    fn create_vcpu(this: &Arc<Self>, single: &Arc<SingleHandle>, id: usize) -> Result<isize> {
+        let id = u32::try_from(id)
+            .ok()
+            .filter(|id| *id < arch::MAX_VCPU_ID)
+            .ok_or(EINVAL)?;
+        {
+            let mut ids = this.vcpu_ids.lock();
+            if ids.len() >= arch::MAX_VCPUS {
+                return Err(EINVAL);
+            }
+            if ids.contains(&id) {
+                return Err(EEXIST);
+            }
+            ids.push(id, GFP_KERNEL_ACCOUNT)?;
+        }
+        let made = vcpu::create(this, single, id);
+        if made.is_err() {
+            this.vcpu_ids.lock().retain(|known| *known != id);
+        }
+        made
+    }
+}
+
+/// An open descriptor of a VM.
+pub struct VmFile {
+    vm: Arc<Vm>,
+    single: Arc<SingleHandle>,
+}
+
+impl VmFile {
+    /// A file for `vm`.
+    pub fn new(vm: Arc<Vm>, single: Arc<SingleHandle>) -> Self {
+        Self { vm, single }
+    }
+
+    /// Whether `cmd` is a VM ioctl.
+    pub fn has_ioctl(cmd: u32) -> bool {
+        matches!(
+            cmd,
+            uapi::RKVM_CREATE_VCPU | uapi::RKVM_SET_USER_MEMORY_REGION
+        )
+    }
+}
+
+impl FileObject for VmFile {
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
+        Vm::ioctl(&this.vm, &this.single, cmd, arg)
+    }
+
+    fn release(this: ArcBorrow<'_, Self>) {
+        this.single.forget_vm(&this.vm);
+    }
+}
+

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The world switch: the register block that `world_switch.S` works on, and the call into it.
+
+// UNSAFETY: calls assembly that leaves the kernel for the guest and comes back.
+#![expect(unsafe_code)]
+
+use crate::{
+    host::cpu::IrqOff,
+    vmx::vmcs::{Launch, Loaded},
+    x86::insn::Gpr,
+};
+
+/// The guest's general registers while the host runs, in ModRM order (slot 4, RSP, lives in the VMCS
+/// and is not used here), and the stack pointer last written to HOST_RSP.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct GuestRegisters {
+    gpr: [u64; 16],
+    host_rsp: u64,
+}
+
+impl GuestRegisters {
+    /// A register's value; not for RSP.
+    #[inline(always)]
+    pub fn get(&self, register: Gpr) -> u64 {
+        self.gpr[register.number()]
+    }
+
+    /// Sets a register; not for RSP.
+    #[inline(always)]
+    pub fn set(&mut self, register: Gpr, value: u64) {
+        self.gpr[register.number()] = value;
+    }
+
+    /// Forgets what HOST_RSP holds: another VMCS, or a fresh one, is loaded.
+    pub fn forget_host_rsp(&mut self) {
+        self.host_rsp = 0;
+    }
+}
+
+extern "C" {
+    fn rkvm_vmx_enter(registers: *mut GuestRegisters, launched: u64) -> u64;
+    fn rkvm_vmx_exit();
+}
+
+/// VMLAUNCH or VMRESUME failed: the VMCS is not usable as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryFailed;
+
+/// Runs the guest of the loaded VMCS until its next VM exit.
+#[inline]
+pub fn enter(
+    _loaded: &Loaded,
+    _irq_off: &IrqOff<'_>,
+    registers: &mut GuestRegisters,
+    launch: Launch,
+) -> Result<(), EntryFailed> {
+    let launched = match launch {
+        Launch::Clear => 0,
+        Launch::Launched => 1,
+    };
+    // SAFETY: the VMCS is current on this CPU and interrupts are off. Its host area makes the exit
+    // return to this call: HOST_RIP is `exit_address`, HOST_RSP is written by the callee, and the
+    // rest was set up for this CPU and thread when the VMCS was loaded.
+    match unsafe { rkvm_vmx_enter(registers, launched) } {
+        0 => Ok(()),
+        _ => Err(EntryFailed),
+    }
+}
+
+/// Where a VM exit goes: HOST_RIP.
+pub fn exit_address() -> u64 {
+    rkvm_vmx_exit as usize as u64
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! VM exits: what is done about each.
+//!
+//! Handlers run with interrupts off right after the exit. `None` enters the guest again at once;
+//! everything else ends the section.
+
+mod control;
+mod event;
+mod memory;
+mod msr;
+
+use crate::{
+    host::cpu::IrqOff,
+    run_page::{RunPage, UserExit},
+    vmx::{
+        exit::{ExitReason, IoQualification, Reason},
+        field::*,
+        run::Leave,
+        vmcs::Loaded,
+    },
+    x86::{event::Event, insn::Gpr, port, vcpu::Core},
+};
+
+/// The suberrors of KVM_EXIT_INTERNAL_ERROR that this module reports.
+pub mod suberror {
+    use crate::host::bindings as uapi;
+
+    /// An instruction could not be emulated.
+    pub const EMULATION: u32 = uapi::KVM_INTERNAL_ERROR_EMULATION;
+    /// An event's delivery ended in an exit that cannot be resolved.
+    pub const DELIVERY_EVENT: u32 = uapi::KVM_INTERNAL_ERROR_DELIVERY_EV;
+    /// The exit reason is not one that this module handles.
+    pub const UNEXPECTED_EXIT_REASON: u32 = uapi::KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON;
+}
+
+/// Deals with the exit that has just happened.
+#[inline(always)]
+pub fn handle(
+    core: &mut Core,
+    loaded: &Loaded,
+    irq_off: &IrqOff<'_>,
+    page: &RunPage,
+) -> Option<Leave> {
+    let reason = ExitReason::new(loaded.read(EXIT_REASON));
+    if reason.is_entry_failure() {
+        return Some(Leave::User(UserExit::FailEntry {
+            reason: u64::from(reason.raw()),
+            cpu: loaded.here().cpu().number(),
+        }));
+    }
+    match reason.basic() {
+        Reason::ExternalInterrupt => Some(Leave::Interrupt),
+        Reason::Cpuid => cpuid(core, loaded),
+        Reason::IoInstruction => io(core, loaded, page),
+        Reason::Hlt => hlt(core, loaded),
+        Reason::Rdmsr => msr::read(core, loaded),
+        Reason::Wrmsr => msr::write(core, loaded),
+        Reason::EptViolation => memory::violation(core, loaded),
+        Reason::EptMisconfiguration => memory::misconfiguration(core, loaded),
+        Reason::ExceptionOrNmi => event::exception_or_nmi(core, loaded, irq_off),
+        Reason::InterruptWindow => event::interrupt_window(core, loaded),
+        Reason::NmiWindow => event::nmi_window(core, loaded),
+        Reason::ControlRegister => control::control_register(core, loaded),
+        Reason::DebugRegister => control::debug_register(core, loaded),
+        Reason::Xsetbv => control::xsetbv(core, loaded),
+        Reason::TripleFault => Some(Leave::User(UserExit::Shutdown)),
+        Reason::Vmcall => vmcall(core, loaded),
+        // Memory is coherent: there is nothing to write back.
+        Reason::Invd | Reason::Wbinvd => done(core, loaded),
+        // A hint that nothing else waits for.
+        Reason::Pause => done(core, loaded),
+        Reason::MachineCheck => event::machine_check_on_entry(irq_off),
+        Reason::PreemptionTimer => Some(Leave::Interrupt),
+        // Counters and instructions that no guest is offered.
+        Reason::Rdpmc => raise(core, Event::GENERAL_PROTECTION),
+        Reason::Getsec
+        | Reason::Vmclear
+        | Reason::Vmlaunch
+        | Reason::Vmptrld
+        | Reason::Vmptrst
+        | Reason::Vmread
+        | Reason::Vmresume
+        | Reason::Vmwrite
+        | Reason::Vmxoff
+        | Reason::Vmxon
+        | Reason::Mwait
+        | Reason::Monitor
+        | Reason::Invept
+        | Reason::Invvpid
+        | Reason::Rdtscp
+        | Reason::Invpcid
+        | Reason::Vmfunc
+        | Reason::Encls
+        | Reason::Xsaves
+        | Reason::Xrstors
+        | Reason::Umwait
+        | Reason::Tpause
+        | Reason::Loadiwkey => raise(core, Event::INVALID_OPCODE),
+        Reason::Init
+        | Reason::TaskSwitch
+        | Reason::Invlpg
+        | Reason::Rdtsc
+        | Reason::InvalidGuestState
+        | Reason::MsrLoading
+        | Reason::MonitorTrapFlag
+        | Reason::DescriptorTable
+        | Reason::TaskRegister
+        | Reason::Rdrand
+        | Reason::Rdseed
+        | Reason::Unknown(_) => unexpected(loaded, reason),
+    }
+}
+
+/// The instruction has had its effect.
+fn done(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    core.skip(loaded);
+    None
+}
+
+/// The instruction faults.
+fn raise(core: &mut Core, exception: Event) -> Option<Leave> {
+    core.events.raise(exception);
+    None
+}
+
+/// CPUID. With CPUID faulting on, it is for the kernel alone.
+#[inline(always)]
+fn cpuid(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    if core.msrs.has_cpuid_faulting() && core.guest.cpl(loaded) > 0 {
+        return raise(core, Event::GENERAL_PROTECTION);
+    }
+    let registers = &mut core.guest.registers;
+    let function = registers.get(Gpr::RAX) as u32;
+    let index = registers.get(Gpr::RCX) as u32;
+    let result = core.cpuid.execute(function, index);
+    registers.set(Gpr::RAX, result.eax.into());
+    registers.set(Gpr::RBX, result.ebx.into());
+    registers.set(Gpr::RCX, result.ecx.into());
+    registers.set(Gpr::RDX, result.edx.into());
+    done(core, loaded)
+}
+
+/// IN, OUT, INS or OUTS: the VMM's devices answer.
+#[inline(always)]
+fn io(core: &mut Core, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
+    let qualification = IoQualification::new(loaded.read(EXIT_QUALIFICATION));
+    if qualification.is_string() {
+        return Some(Leave::PortString);
+    }
+    let exit = port::begin(core, loaded, page, qualification);
+    Some(Leave::User(exit))
+}
+
+/// HLT: the VMM has the interrupt controller, and waits.
+fn hlt(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    core.skip(loaded);
+    Some(Leave::User(UserExit::Hlt))
+}
+
+/// VMCALL: no hypercall exists yet, which the guest is told. From user mode it may not even ask.
+fn vmcall(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    const KVM_ENOSYS: i64 = -1000;
+    const KVM_EPERM: i64 = -1;
+    let answer = if core.guest.cpl(loaded) == 0 {
+        KVM_ENOSYS
+    } else {
+        KVM_EPERM
+    };
+    let value = if core.guest.code_rights(loaded).is_long() {
+        answer as u64
+    } else {
+        u64::from(answer as u32)
+    };
+    core.guest.registers.set(Gpr::RAX, value);
+    done(core, loaded)
+}
+
+/// An exit that should not happen with the controls that are set.
+#[cold]
+fn unexpected(loaded: &Loaded, reason: ExitReason) -> Option<Leave> {
+    Some(Leave::User(UserExit::InternalError {
+        suberror: suberror::UNEXPECTED_EXIT_REASON,
+        data: [
+            u64::from(reason.raw()),
+            u64::from(loaded.here().cpu().number()),
+            0,
+            0,
+        ],
+        words: 2,
+    }))
+}

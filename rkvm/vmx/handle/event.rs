@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Exits for exceptions, NMIs and windows, and events whose delivery an exit cut short.
+
+use crate::{
+    host::{cpu::IrqOff, x86::nmi},
+    vmx::{
+        controls::PrimaryControls,
+        field::*,
+        handle::unexpected,
+        exit::ExitReason,
+        run::Leave,
+        vmcs::Loaded,
+    },
+    x86::{
+        event::{vector, Event, InterruptionInfo, Kind},
+        regs::{Dr6, Dr7},
+        vcpu::{Core, BLOCKING_BY_NMI},
+    },
+};
+
+/// An exception that the bitmap selects, or an NMI of the host.
+pub fn exception_or_nmi(
+    core: &mut Core,
+    loaded: &Loaded,
+    irq_off: &IrqOff<'_>,
+) -> Option<Leave> {
+    let info = InterruptionInfo::new(loaded.read(EXIT_INTERRUPTION_INFO));
+    if info.kind() == Kind::Nmi {
+        nmi::handle(irq_off);
+        return None;
+    }
+    if info.vector() == vector::MACHINE_CHECK {
+        nmi::machine_check(irq_off);
+        return None;
+    }
+    requeue_interrupted(core, loaded);
+    match info.vector() {
+        vector::DEBUG => debug(core, loaded),
+        vector::ALIGNMENT_CHECK => {
+            let error_code = loaded.read(EXIT_INTERRUPTION_ERROR_CODE);
+            core.events
+                .raise(Event::exception(vector::ALIGNMENT_CHECK, Some(error_code)));
+            None
+        }
+        _ => unexpected(loaded, ExitReason::new(loaded.read(EXIT_REASON))),
+    }
+}
+
+/// #DB: the exit has left DR6 and DR7 as they were; the qualification says what goes into DR6.
+fn debug(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    /// B0 to B3.
+    const BREAKPOINTS: u64 = 0xf;
+    const REPORTED: Dr6 = Dr6::new(BREAKPOINTS).with(Dr6::BD).with(Dr6::BS);
+    let reported = Dr6::new(loaded.read(EXIT_QUALIFICATION) & REPORTED.raw());
+    let kept = Dr6::new(core.debug.dr6().raw() & !BREAKPOINTS);
+    core.debug.set_dr6(kept.with(reported));
+    core.debug.dr7 = core.debug.dr7.without(Dr7::GD);
+    loaded.write(GUEST_DR7, core.debug.dr7.raw());
+    core.events.raise(Event::DEBUG);
+    Some(Leave::Reload)
+}
+
+/// The processor ran into a machine check while it loaded the guest.
+pub fn machine_check_on_entry(irq_off: &IrqOff<'_>) -> Option<Leave> {
+    nmi::machine_check(irq_off);
+    None
+}
+
+/// The guest can take an interrupt: whoever waits for that is served before the next entry.
+pub fn interrupt_window(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    let primary = core.controls.primary;
+    core.set_primary(
+        loaded,
+        primary.without(PrimaryControls::INTERRUPT_WINDOW_EXITING),
+    );
+    None
+}
+
+/// The guest can take an NMI.
+pub fn nmi_window(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    let primary = core.controls.primary;
+    core.set_primary(loaded, primary.without(PrimaryControls::NMI_WINDOW_EXITING));
+    None
+}
+
+/// If the exit happened while an event was being delivered, has it delivered again.
+pub fn requeue_interrupted(core: &mut Core, loaded: &Loaded) {
+    let vectoring = InterruptionInfo::new(loaded.read(IDT_VECTORING_INFO));
+    if !vectoring.is_valid() {
+        return;
+    }
+    let error_code = if vectoring.has_error_code() {
+        loaded.read(IDT_VECTORING_ERROR_CODE)
+    } else {
+        0
+    };
+    let length = loaded.read(EXIT_INSTRUCTION_LENGTH);
+    if vectoring.kind() == Kind::Nmi {
+        // Its delivery began by blocking NMIs; injecting one while they are blocked is invalid.
+        let interruptibility = loaded.read(GUEST_INTERRUPTIBILITY);
+        loaded.write(GUEST_INTERRUPTIBILITY, interruptibility & !BLOCKING_BY_NMI);
+    }
+    core.events.due = Some(Event::interrupted(vectoring, error_code, length));
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! EPT violations and misconfigurations.
+
+use crate::{
+    run_page::UserExit,
+    types::Gpa,
+    vmx::{
+        ept::EptViolation,
+        exit::ExitReason,
+        field::*,
+        handle::{event::requeue_interrupted, unexpected},
+        run::Leave,
+        vmcs::Loaded,
+    },
+    x86::vcpu::{Core, BLOCKING_BY_NMI},
+};
+
+/// The guest's access is not mapped, or not for this kind of access.
+pub fn violation(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    let qualification = EptViolation::from(loaded.read(EXIT_QUALIFICATION));
+    requeue_interrupted(core, loaded);
+    if qualification.nmi_unblocked_by_iret().into_bool() && core.events.due.is_none() {
+        // The IRET will be executed again, and must find NMIs blocked as it did the first time.
+        let interruptibility = loaded.read(GUEST_INTERRUPTIBILITY);
+        loaded.write(GUEST_INTERRUPTIBILITY, interruptibility | BLOCKING_BY_NMI);
+    }
+    Some(Leave::Fault {
+        gpa: Gpa::new(loaded.read(GUEST_PHYSICAL_ADDRESS)),
+        wanted: qualification.wanted(),
+    })
+}
+
+/// An entry that the processor refuses: none is ever written.
+pub fn misconfiguration(_core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    match unexpected(loaded, ExitReason::new(loaded.read(EXIT_REASON))) {
+        Some(Leave::User(UserExit::InternalError { suberror, data, .. })) => {
+            let [reason, cpu, ..] = data;
+            Some(Leave::User(UserExit::InternalError {
+                suberror,
+                data: [reason, cpu, loaded.read(GUEST_PHYSICAL_ADDRESS), 0],
+                words: 3,
+            }))
+        }
+        other => other,
+    }
+}

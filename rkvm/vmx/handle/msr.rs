@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! RDMSR and WRMSR.
+
+use crate::{
+    vmx::{run::Leave, vmcs::Loaded},
+    x86::{
+        event::Event,
+        insn::Gpr,
+        msr::{
+            index::{IA32_APIC_BASE, IA32_EFER, IA32_FMASK, IA32_LSTAR, IA32_STAR, IA32_TSC_AUX},
+            Initiator,
+        },
+        vcpu::Core,
+    },
+};
+
+/// RDMSR.
+pub fn read(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    let index = core.guest.registers.get(Gpr::RCX) as u32;
+    match core.read_msr(loaded, index, Initiator::Guest) {
+        Ok(value) => {
+            let registers = &mut core.guest.registers;
+            registers.set(Gpr::RAX, value & u64::from(u32::MAX));
+            registers.set(Gpr::RDX, value >> 32);
+            super::done(core, loaded)
+        }
+        Err(_) => super::raise(core, Event::GENERAL_PROTECTION),
+    }
+}
+
+/// WRMSR.
+pub fn write(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    let registers = &core.guest.registers;
+    let index = registers.get(Gpr::RCX) as u32;
+    let low = registers.get(Gpr::RAX) & u64::from(u32::MAX);
+    let value = registers.get(Gpr::RDX) << 32 | low;
+    if core.write_msr(loaded, index, value, Initiator::Guest).is_err() {
+        return super::raise(core, Event::GENERAL_PROTECTION);
+    }
+    core.skip(loaded);
+    match index {
+        // In the host's registers while the guest runs, or deciding which are.
+        IA32_STAR | IA32_LSTAR | IA32_FMASK | IA32_TSC_AUX | IA32_EFER => Some(Leave::Reload),
+        IA32_APIC_BASE => {
+            let cr4 = core.guest.cr4(loaded);
+            core.refresh_cpuid(cr4);
+            None
+        }
+        _ => None,
+    }
+}

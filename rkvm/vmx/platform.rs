@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The processors' VMX, from module load to unload.
+
+use crate::{
+    host::{
+        bindings as uapi,
+        cpu::{self, PerCpu, PerCpuRegistration, PreemptOff},
+        page::KernelPage,
+        not_supported,
+        symbols::Symbols,
+        x86::{registers, virtualization},
+    },
+    mmu::entry::Level,
+    types::{Gfn, Hpa, PAGE_SHIFT, PAGE_SIZE},
+    uapi::UserAddress,
+    vmx::{
+        caps::VmxCaps,
+        controls::Controls,
+        ept::{AccessedDirty, MemoryType},
+        instructions::InvvpidKind,
+        vmcs,
+        vpid::Vpids,
+    },
+    x86::{
+        cpuid::{self, xsave::XsaveLayout, CpuidEntry, LocalApic, Registers},
+        ioctl,
+        msr::{self, FeatureMsrs},
+        regs::Xcr0,
+        shared_msrs::HostMsrs,
+        MAX_VCPUS, MAX_VCPU_ID,
+    },
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// VMX on every CPU, and what does not change while it is.
+pub struct Platform {
+    /// What the processors can do.
+    pub caps: VmxCaps,
+    /// The controls that guests run with.
+    pub controls: Controls,
+    /// KVM_GET_SUPPORTED_CPUID.
+    pub supported_cpuid: KVec<CpuidEntry>,
+    /// Sizes and offsets of XSAVE components.
+    pub xsave_layout: XsaveLayout,
+    /// Feature MSRs.
+    pub feature_msrs: FeatureMsrs,
+    /// The host's values of MSRs that guests share.
+    pub host_msrs: HostMsrs,
+    /// The host's XCR0; `None` without XSAVE.
+    pub host_xcr0: Option<Xcr0>,
+    /// The host's IA32_XSS.
+    pub host_xss: u64,
+    /// The MSR bitmap of every guest.
+    msr_bitmap: KernelPage,
+    /// Which VPIDs are in use.
+    pub vpids: Arc<Vpids>,
+    // In this order: the CPUs leave VMX operation before the functions that do it are let go.
+    _cpus: PerCpuRegistration<VmxOperation>,
+    _symbols: Symbols,
+}
+
+/// VMX operation of one CPU.
+struct VmxOperation;
+
+impl PerCpu for VmxOperation {
+    fn online() -> Result {
+        virtualization::enable_cpu()
+    }
+
+    fn offline() {
+        vmcs::clear_here(&PreemptOff::new());
+        virtualization::disable_cpu();
+    }
+}
+
+impl Platform {
+    /// Takes up VMX.
+    ///
+    /// `EOPNOTSUPP` where a processor lacks what guests need, `EBUSY` where another hypervisor uses VMX,
+    /// `ENOENT` where the kernel lacks a function; the log says what.
+    pub fn enable() -> Result<Arc<Self>> {
+        if !virtualization::has_vmx() {
+            pr_err!("this processor has no VMX, or firmware has turned it off\n");
+            return Err(not_supported());
+        }
+        if registers::cr4() & CR4_VMXE != 0 {
+            pr_err!("VMX is in use: unload the other hypervisor (modprobe -r kvm_intel) first\n");
+            return Err(EBUSY);
+        }
+        let caps = VmxCaps::read(|msr| registers::read_msr(msr).unwrap_or(0));
+        let controls = Controls::negotiate(&caps).map_err(|missing| {
+            let message = missing.message();
+            pr_err!("guests cannot run here: {message}\n");
+            not_supported()
+        })?;
+        let symbols = Symbols::find()?;
+        let mut msr_bitmap = KernelPage::new()?;
+        let mut bits = KBox::new([0u8; PAGE_SIZE], GFP_KERNEL)?;
+        msr::bitmap::fill(&mut bits);
+        msr_bitmap.fill(&bits);
+        let xsave_layout = XsaveLayout::read(host_cpuid);
+        let host_xcr0 = registers::host_xcr0().map(Xcr0::new);
+        let host = cpuid::Host {
+            xcr0: host_xcr0.unwrap_or_default(),
+            controls: controls.initial.secondary,
+            local_apic: LocalApic::Userspace,
+        };
+        let supported_cpuid = cpuid::supported(host_cpuid, &host, &xsave_layout)?;
+        let feature_msrs = FeatureMsrs::new(
+            registers::read_msr(msr::index::IA32_ARCH_CAPABILITIES).unwrap_or(0),
+            registers::read_msr(msr::index::IA32_BIOS_SIGN_ID).unwrap_or(0),
+        );
+        Ok(Arc::new(
+            Self {
+                caps,
+                controls,
+                supported_cpuid,
+                xsave_layout,
+                feature_msrs,
+                host_msrs: HostMsrs::read(),
+                host_xcr0,
+                host_xss: registers::read_msr(msr::index::IA32_XSS).unwrap_or(0),
+                msr_bitmap,
+                vpids: Vpids::new()?,
+                _cpus: PerCpuRegistration::new()?,
+                _symbols: symbols,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// The physical address of the MSR bitmap.
+    pub fn msr_bitmap(&self) -> Hpa {
+        self.msr_bitmap.hpa()
+    }
+
+    /// Whether the processors mark EPT entries.
+    pub fn accessed_dirty(&self) -> AccessedDirty {
+        if self.caps.ept_vpid.has_accessed_dirty() {
+            AccessedDirty::Tracked
+        } else {
+            AccessedDirty::Untracked
+        }
+    }
+
+    /// How a VPID is flushed.
+    pub fn invvpid_kind(&self) -> InvvpidKind {
+        if self.caps.ept_vpid.has_invvpid_single_context() {
+            InvvpidKind::SingleContext
+        } else {
+            InvvpidKind::AllContexts
+        }
+    }
+
+    /// How guest memory is mapped.
+    pub fn memory_format(&self) -> MemoryFormat {
+        let ept = self.caps.ept_vpid;
+        MemoryFormat {
+            largest_leaf: if ept.has_1g_pages() {
+                Level::Pud
+            } else if ept.has_2m_pages() {
+                Level::Pmd
+            } else {
+                Level::Pte
+            },
+            limit: Gfn::new(1 << (physical_bits() - PAGE_SHIFT)),
+        }
+    }
+
+    /// Serves an ioctl on the device.
+    pub fn system_ioctl(&self, cmd: u32, argument: UserAddress) -> Result<isize> {
+        match cmd {
+            uapi::RKVM_GET_SUPPORTED_CPUID => {
+                ioctl::get_supported_cpuid(&self.supported_cpuid, argument)
+            }
+            uapi::RKVM_GET_MSR_INDEX_LIST => ioctl::get_msr_list(msr::index::SAVED, argument),
+            uapi::RKVM_GET_MSR_FEATURE_INDEX_LIST => {
+                ioctl::get_msr_list(msr::index::FEATURES, argument)
+            }
+            uapi::RKVM_GET_MSRS => {
+                ioctl::get_msrs(argument, |index| self.feature_msrs.read(index).ok())
+            }
+            _ => Err(ENOTTY),
+        }
+    }
+
+    /// KVM_CHECK_EXTENSION for what x86 has.
+    pub fn check_extension(&self, extension: u32) -> isize {
+        match extension {
+            uapi::KVM_CAP_EXT_CPUID
+            | uapi::KVM_CAP_USER_NMI
+            | uapi::KVM_CAP_NOP_IO_DELAY
+            | uapi::KVM_CAP_GET_MSR_FEATURES => 1,
+            uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,
+            uapi::KVM_CAP_MAX_VCPUS => MAX_VCPUS as isize,
+            uapi::KVM_CAP_MAX_VCPU_ID => MAX_VCPU_ID as isize,
+            _ => 0,
+        }
+    }
+}
+
+const CR4_VMXE: u64 = 1 << 13;
+
+fn host_cpuid(leaf: u32, subleaf: u32) -> Registers {
+    let result = registers::cpuid(leaf, subleaf);
+    Registers {
+        eax: result.eax,
+        ebx: result.ebx,
+        ecx: result.ecx,
+        edx: result.edx,
+    }
+}
+
+/// The width of a physical address that four EPT levels can map.
+fn physical_bits() -> u32 {
+    const ADDRESS_SIZES: u32 = 0x8000_0008;
+    const EPT_BITS: u32 = 48;
+    const SMALLEST: u32 = 36;
+    (registers::cpuid(ADDRESS_SIZES, 0).eax & 0xff).clamp(SMALLEST, EPT_BITS)
+}
+
+/// How guest memory is mapped with EPT.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryFormat {
+    largest_leaf: Level,
+    limit: Gfn,
+}
+
+impl MemoryFormat {
+    /// The largest leaf that the processors know.
+    pub fn largest_leaf(&self) -> Level {
+        self.largest_leaf
+    }
+
+    /// The first frame that guests cannot have.
+    pub fn limit(&self) -> Gfn {
+        self.limit
+    }
+
+    /// The memory type of RAM.
+    pub fn ordinary_memory(&self) -> MemoryType {
+        MemoryType::WriteBack
+    }
+}

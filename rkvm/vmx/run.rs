@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The run loop: from a vCPU's thread into the guest and back.
+//!
+//! Three scopes lie inside each other. In the outermost the task may sleep. In the second the VMCS is loaded
+//! and preemption is off; here the host's MSRs are exchanged for the guest's. In the innermost,
+//! a *section*, interrupts are off: the guest is entered, and most exits are handled and the guest
+//! entered again, until something needs more.
+
+use crate::{
+    host::{
+        cpu::{handle_pending_work, IrqOff},
+        x86::{fpu::InGuest, registers, segments::ThreadSegments},
+    },
+    mmu::{entry::Access, Fault},
+    run_page::{RunPage, UserExit},
+    types::Gpa,
+    vmx::{
+        controls::PrimaryControls,
+        enter,
+        field::*,
+        handle,
+        instructions::{invept, InveptScope},
+        vmcs::{Loaded, Residence},
+    },
+    x86::{
+        event::Event,
+        extended_state::ExtendedState,
+        regs::rules::PagingState,
+        vcpu::{Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS},
+    },
+};
+use kernel::prelude::*;
+
+/// Why a section ends.
+pub enum Leave {
+    /// An interrupt of the host waits.
+    Interrupt,
+    /// The thread has a signal, a reschedule or task work to attend to.
+    Work,
+    /// Registers that are exchanged outside of sections have changed.
+    Reload,
+    /// The guest's access to this address is not mapped, or not for this.
+    Fault { gpa: Gpa, wanted: Access },
+    /// The guest accesses an address without memory.
+    Mmio,
+    /// INS or OUTS.
+    PortString,
+    /// A control-register write wants the PDPTEs loaded first.
+    LoadPdptes(PagingState),
+    /// The VMM has to act.
+    User(UserExit),
+}
+
+impl Core {
+    /// Runs the guest until the thread has to do something in process context, and does it. `None` if the
+    /// guest can go on.
+    pub fn run_once(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Result<Option<UserExit>> {
+        match self.run_loaded(fpu, page) {
+            Leave::Interrupt | Leave::Reload => Ok(None),
+            Leave::Work => handle_pending_work().map(|()| None),
+            Leave::Fault { gpa, wanted } => self.fault(fpu, page, gpa, wanted),
+            Leave::Mmio | Leave::PortString => self.emulate(fpu, page),
+            Leave::LoadPdptes(paging) => {
+                self.load_pdptes(&paging);
+                Ok(None)
+            }
+            Leave::User(exit) => Ok(Some(exit)),
+        }
+    }
+
+    fn fault(
+        &mut self,
+        fpu: &InGuest<'_>,
+        page: &RunPage,
+        gpa: Gpa,
+        wanted: Access,
+    ) -> Result<Option<UserExit>> {
+        let vm = self.vm.clone();
+        match self.view.fault(vm.mmu(), gpa.frame(), wanted) {
+            Ok(Fault::Mmio) => self.emulate(fpu, page),
+            Ok(Fault::Mapped | Fault::Sleep) => Ok(None),
+            Err(error) => {
+                if error != EINTR {
+                    page.report_exit(&UserExit::MemoryFault {
+                        gpa: gpa.frame().base(),
+                        size: crate::types::PAGE_SIZE as u64,
+                    });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The second scope.
+    fn run_loaded(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Leave {
+        let vm = self.vm.clone();
+        let loaded = self.load();
+        let here = loaded.here();
+        let thread = ThreadSegments::save(here);
+        let residence = if self.moved {
+            Residence::Moved
+        } else {
+            Residence::Current
+        };
+        self.host.refresh(&loaded, residence, &thread);
+        thread.enter_guest(here, self.kernel_gs_base);
+        let host_msrs = &vm.platform().host_msrs;
+        let msrs = host_msrs.enter(here, &self.guest_msrs, self.msrs_in_use());
+
+        let leave = loop {
+            match self.section(&loaded, fpu, page) {
+                Leave::Interrupt => (),
+                Leave::Fault { gpa, wanted } => {
+                    match self.view.fault_present(vm.mmu(), gpa.frame(), wanted) {
+                        Fault::Mapped => (),
+                        Fault::Mmio => break Leave::Mmio,
+                        Fault::Sleep => break Leave::Fault { gpa, wanted },
+                    }
+                }
+                leave => break leave,
+            }
+        };
+
+        host_msrs.leave(here, msrs);
+        self.kernel_gs_base = thread.leave_guest(&loaded.irq_off());
+        leave
+    }
+
+    /// The innermost scope.
+    fn section(&mut self, loaded: &Loaded, fpu: &InGuest<'_>, page: &RunPage) -> Leave {
+        let mut irq_off = loaded.irq_off();
+        if irq_off.work_pending() {
+            return Leave::Work;
+        }
+        self.kick.enter(loaded.here(), &irq_off);
+        self.flush_stale_translations();
+        fpu.ensure_loaded(&irq_off);
+        let extended = ExtendedState::enter(self, &irq_off);
+        self.debug.enter(&irq_off);
+        registers::set_cr2(self.guest.cr2);
+
+        let leave = loop {
+            if let Some(leave) = self.prepare_entry(loaded) {
+                break leave;
+            }
+            if let Some(leave) = self.enter_and_handle(loaded, &irq_off, page) {
+                break leave;
+            }
+        };
+
+        self.guest.cr2 = registers::cr2();
+        self.debug.leave(&irq_off);
+        extended.leave(&irq_off);
+        self.kick.leave();
+        if let Leave::Interrupt = leave {
+            irq_off.note_quiescent_state();
+            irq_off.take_interrupts();
+        }
+        leave
+    }
+
+    /// One entry and its exit.
+    #[inline(always)]
+    fn enter_and_handle(
+        &mut self,
+        loaded: &Loaded,
+        irq_off: &IrqOff<'_>,
+        page: &RunPage,
+    ) -> Option<Leave> {
+        self.guest.flush(loaded);
+        let launch = self.vmcs.launch();
+        if enter::enter(loaded, irq_off, &mut self.guest.registers, launch).is_err() {
+            let error = loaded.read(VM_INSTRUCTION_ERROR);
+            return Some(Leave::User(UserExit::FailEntry {
+                reason: u64::from(error),
+                cpu: loaded.here().cpu().number(),
+            }));
+        }
+        self.vmcs.set_launched();
+        self.guest.forget();
+        handle::handle(self, loaded, irq_off, page)
+    }
+
+    /// Translations that this CPU may have cached for the guest, from before it was here last or from before
+    /// a mapping went, are flushed before it runs.
+    #[inline(always)]
+    fn flush_stale_translations(&mut self) {
+        let generation = self.vm.mmu().vcpus().generation().current();
+        if self.moved || self.flushed != generation {
+            let single = self.platform().caps.ept_vpid.has_invept_single_context();
+            invept(if single {
+                InveptScope::Context(self.eptp.into())
+            } else {
+                InveptScope::Global
+            });
+            self.moved = false;
+            self.flushed = generation;
+        }
+    }
+
+    /// Arranges for events to be delivered by the entry.
+    #[inline(always)]
+    fn prepare_entry(&mut self, loaded: &Loaded) -> Option<Leave> {
+        let events = &self.events;
+        let idle = events.due.is_none()
+            && events.interrupt.is_none()
+            && events.nmis == 0
+            && !events.triple_fault
+            && !self.window_requested;
+        if idle {
+            return None;
+        }
+        self.prepare_events(loaded)
+    }
+
+    #[cold]
+    fn prepare_events(&mut self, loaded: &Loaded) -> Option<Leave> {
+        if self.events.triple_fault {
+            return Some(Leave::User(UserExit::Shutdown));
+        }
+        if self.window_requested && self.is_ready_for_interrupt(loaded) {
+            return Some(Leave::User(UserExit::InterruptWindowOpen));
+        }
+        let mut primary = self
+            .controls
+            .primary
+            .without(PrimaryControls::NMI_WINDOW_EXITING)
+            .without(PrimaryControls::INTERRUPT_WINDOW_EXITING);
+        let mut injected = false;
+        if let Some(event) = self.events.due.take() {
+            self.inject(loaded, event);
+            injected = true;
+        }
+        if self.events.nmis > 0 {
+            let blocked = loaded.read(GUEST_INTERRUPTIBILITY)
+                & (BLOCKING_BY_NMI | BLOCKING_BY_STI_OR_MOV_SS);
+            if injected || blocked != 0 {
+                primary = primary.with(PrimaryControls::NMI_WINDOW_EXITING);
+            } else {
+                self.events.nmis -= 1;
+                self.inject(loaded, Event::NMI);
+                injected = true;
+                if self.events.nmis > 0 {
+                    primary = primary.with(PrimaryControls::NMI_WINDOW_EXITING);
+                }
+            }
+        }
+        let acceptable = !injected && self.accepts_interrupt(loaded);
+        match self.events.interrupt.take_if(|_| acceptable) {
+            Some(vector) => self.inject(loaded, Event::interrupt(vector)),
+            None if self.events.interrupt.is_none() && !self.window_requested => (),
+            None => primary = primary.with(PrimaryControls::INTERRUPT_WINDOW_EXITING),
+        }
+        self.set_primary(loaded, primary);
+        None
+    }
+
+    fn inject(&mut self, loaded: &Loaded, event: Event) {
+        if event.info.has_error_code() {
+            loaded.write(ENTRY_EXCEPTION_ERROR_CODE, event.error_code);
+        }
+        loaded.write(ENTRY_INSTRUCTION_LENGTH, event.instruction_length);
+        loaded.write(ENTRY_INTERRUPTION_INFO, event.info.raw());
+    }
+
+    /// Finishes a control-register write that wants the PDPTEs.
+    fn load_pdptes(&mut self, paging: &PagingState) {
+        match self.read_pdptes(paging) {
+            Some(pdptes) => {
+                let loaded = self.load();
+                self.set_paging(&loaded, paging);
+                write_pdptes(&loaded, &pdptes);
+                self.skip(&loaded);
+            }
+            None => self.events.raise(Event::GENERAL_PROTECTION),
+        }
+    }
+
+    /// Reads the PDPTEs that CR3 points to; `None` if they are not there or not valid.
+    pub fn read_pdptes(&mut self, paging: &PagingState) -> Option<[u64; 4]> {
+        const TABLE: u64 = !0x1f & 0xffff_ffff;
+        /// Bits 2:1 and 8:5.
+        const RESERVED: u64 = 0x1e6;
+        const PRESENT: u64 = 1;
+        let mut bytes = [0; 32];
+        let vm = self.vm.clone();
+        let table = Gpa::new(paging.cr3 & TABLE);
+        self.view.read(vm.mmu(), table, &mut bytes).ok()?;
+        let mut pdptes = [0; 4];
+        for (pdpte, raw) in pdptes.iter_mut().zip(bytes.chunks_exact(8)) {
+            *pdpte = u64::from_le_bytes(raw.try_into().ok()?);
+        }
+        let reserved = RESERVED | self.features.limits.physical_bits.reserved();
+        pdptes
+            .iter()
+            .all(|pdpte| pdpte & PRESENT == 0 || pdpte & reserved == 0)
+            .then_some(pdptes)
+    }
+
+    /// Nothing is pending any more.
+    pub fn take_pending(&mut self) -> Pending {
+        core::mem::replace(&mut self.pending, Pending::None)
+    }
+}
+
+/// Loads the PDPTE registers.
+pub fn write_pdptes(loaded: &Loaded, pdptes: &[u64; 4]) {
+    let fields = [GUEST_PDPTE0, GUEST_PDPTE1, GUEST_PDPTE2, GUEST_PDPTE3];
+    for (field, pdpte) in fields.into_iter().zip(pdptes) {
+        loaded.write(field, *pdpte);
+    }
+}

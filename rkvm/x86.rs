@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! x86-64: what a vCPU is apart from how VMX runs it.
+
+pub mod cpuid;
+pub mod debug;
+pub mod emulate;
+pub mod event;
+pub mod extended_state;
+pub mod insn;
+pub mod ioctl;
+pub mod machine;
+pub mod msr;
+mod msr_backing;
+pub mod paging;
+pub mod port;
+pub mod regs;
+pub mod shared_msrs;
+pub mod vcpu;
+
+pub use crate::vmx::{
+    ept::{EptEntry as EntryFormat, MemoryType},
+    platform::{MemoryFormat, Platform},
+};
+pub use vcpu::Vcpu;
+
+use kernel::prelude::*;
+
+/// Pages of the mapping that a vCPU shares with its VMM: kvm_run, port I/O data, coalesced MMIO ring.
+pub const RUN_PAGES: usize = 3;
+/// Memory slots of a VM.
+pub const MEMORY_SLOTS: u32 = crate::memslot::MAX_SLOTS;
+/// vCPUs of a VM: as many as have xAPIC or x2APIC ids below 255 and some.
+pub const MAX_VCPUS: usize = 1024;
+/// One more than the largest vCPU id.
+pub const MAX_VCPU_ID: u32 = 4096;
+
+/// KVM_CREATE_VM: machine type 0 is the only one. `EINVAL` for others.
+pub fn check_machine_type(kind: usize) -> Result {
+    if kind == 0 {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
+}

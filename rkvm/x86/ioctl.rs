@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctls of an x86 vCPU but for KVM_RUN, and those on the device that have the same form.
+
+mod fpu;
+mod sregs;
+
+use crate::{
+    host::bindings as uapi,
+    uapi::UserAddress,
+    x86::{
+        cpuid::{guest::GuestCpuid, CpuidEntry, MAX_ENTRIES},
+        insn::Gpr,
+        msr::Initiator,
+        vcpu::{Core, Vcpu},
+    },
+};
+use kernel::prelude::*;
+
+/// Whether `cmd` is one of the ioctls that [`serve`] knows.
+pub fn is_vcpu_ioctl(cmd: u32) -> bool {
+    matches!(
+        cmd,
+        uapi::RKVM_GET_REGS
+            | uapi::RKVM_SET_REGS
+            | uapi::RKVM_GET_SREGS
+            | uapi::RKVM_SET_SREGS
+            | uapi::RKVM_GET_FPU
+            | uapi::RKVM_SET_FPU
+            | uapi::RKVM_GET_MSRS
+            | uapi::RKVM_SET_MSRS
+            | uapi::RKVM_SET_CPUID2
+            | uapi::RKVM_GET_CPUID2
+            | uapi::RKVM_INTERRUPT
+            | uapi::RKVM_NMI
+    )
+}
+
+/// Serves a vCPU ioctl.
+pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> {
+    let core = &mut vcpu.core;
+    match cmd {
+        uapi::RKVM_GET_REGS => argument.write(get_regs(core))?,
+        uapi::RKVM_SET_REGS => set_regs(core, &argument.read()?),
+        uapi::RKVM_GET_SREGS => argument.write(sregs::get(core))?,
+        uapi::RKVM_SET_SREGS => sregs::set(core, &argument.read()?)?,
+        uapi::RKVM_GET_FPU => argument.write(fpu::get(&mut vcpu.fpu)?)?,
+        uapi::RKVM_SET_FPU => fpu::set(&mut vcpu.fpu, &argument.read()?)?,
+        uapi::RKVM_SET_CPUID2 => set_cpuid(core, argument)?,
+        uapi::RKVM_GET_CPUID2 => get_cpuid(core, argument)?,
+        uapi::RKVM_INTERRUPT => interrupt(core, argument.read::<uapi::kvm_interrupt>()?.irq)?,
+        uapi::RKVM_NMI => core.events.add_nmi(),
+        uapi::RKVM_GET_MSRS => {
+            return get_msrs(argument, |index| {
+                let loaded = core.load();
+                core.read_msr(&loaded, index, Initiator::Vmm).ok()
+            });
+        }
+        uapi::RKVM_SET_MSRS => return set_msrs(core, argument),
+        _ => return Err(ENOTTY),
+    }
+    Ok(0)
+}
+
+/// KVM_GET_REGS.
+fn get_regs(core: &mut Core) -> uapi::kvm_regs {
+    let loaded = core.load();
+    let guest = &mut core.guest;
+    let mut gpr = |number| guest.gpr(&loaded, Gpr::new(number));
+    let mut regs = uapi::kvm_regs {
+        rax: gpr(0),
+        rcx: gpr(1),
+        rdx: gpr(2),
+        rbx: gpr(3),
+        rsp: gpr(4),
+        rbp: gpr(5),
+        rsi: gpr(6),
+        rdi: gpr(7),
+        r8: gpr(8),
+        r9: gpr(9),
+        r10: gpr(10),
+        r11: gpr(11),
+        r12: gpr(12),
+        r13: gpr(13),
+        r14: gpr(14),
+        r15: gpr(15),
+        rip: 0,
+        rflags: 0,
+    };
+    regs.rip = guest.rip(&loaded);
+    regs.rflags = guest.rflags(&loaded).raw();
+    regs
+}
+
+/// KVM_SET_REGS. An exception that was about to be delivered is dropped with the state it belonged to.
+fn set_regs(core: &mut Core, regs: &uapi::kvm_regs) {
+    let values = [
+        regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi, regs.r8,
+        regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
+    ];
+    let loaded = core.load();
+    for (number, value) in (0..).zip(values) {
+        core.guest.set_gpr(Gpr::new(number), value);
+    }
+    core.guest.set_rip(regs.rip);
+    core.guest.set_rflags(regs.rflags);
+    core.events.drop_exception();
+    core.guest.flush(&loaded);
+}
+
+/// KVM_INTERRUPT: the VMM's interrupt controller delivers a vector. `EINVAL` for a number above 255,
+/// `EEXIST` while one waits.
+fn interrupt(core: &mut Core, irq: u32) -> Result {
+    let vector = u8::try_from(irq).map_err(|_| EINVAL)?;
+    core.events.interrupt = Some(vector);
+    Ok(())
+}
+
+/// The header of `struct kvm_msrs`, `kvm_msr_list`, `kvm_cpuid2`: a count, and 4 bytes before the array
+/// where its items hold 8-byte values.
+const COUNT_SIZE: usize = size_of::<u32>();
+const PADDED_COUNT_SIZE: usize = size_of::<u64>();
+
+/// The most entries of KVM_GET_MSRS and KVM_SET_MSRS.
+const MAX_MSR_ENTRIES: usize = 256;
+
+/// KVM_GET_MSRS: reads until one is refused, and returns how many were read. `E2BIG` for too many entries.
+pub fn get_msrs(
+    argument: UserAddress,
+    mut read: impl FnMut(u32) -> Option<u64>,
+) -> Result<isize> {
+    let mut entries = read_msr_entries(argument)?;
+    let mut count = 0;
+    for entry in entries.iter_mut() {
+        match read(entry.index) {
+            Some(value) => entry.data = value,
+            None => break,
+        }
+        count += 1;
+    }
+    let done = entries.get(..count).unwrap_or(&[]);
+    argument.offset(PADDED_COUNT_SIZE).write_array(done)?;
+    Ok(count as isize)
+}
+
+/// KVM_SET_MSRS: writes until one is refused, and returns how many were written.
+fn set_msrs(core: &mut Core, argument: UserAddress) -> Result<isize> {
+    let entries = read_msr_entries(argument)?;
+    let loaded = core.load();
+    let mut count = 0;
+    for entry in entries.iter() {
+        let written = core.write_msr(&loaded, entry.index, entry.data, Initiator::Vmm);
+        if written.is_err() {
+            break;
+        }
+        count += 1;
+    }
+    let cr4 = core.guest.cr4(&loaded);
+    core.refresh_cpuid(cr4);
+    drop(loaded);
+    Ok(count)
+}
+
+fn read_msr_entries(argument: UserAddress) -> Result<KVVec<uapi::kvm_msr_entry>> {
+    let count = argument.read::<u32>()? as usize;
+    if count >= MAX_MSR_ENTRIES {
+        return Err(E2BIG);
+    }
+    argument.offset(PADDED_COUNT_SIZE).read_array(count)
+}
+
+/// KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST. `E2BIG` with the count written back where the
+/// VMM has too little room.
+pub fn get_msr_list(list: &[u32], argument: UserAddress) -> Result<isize> {
+    let room = argument.read::<u32>()? as usize;
+    argument.write(list.len() as u32)?;
+    if room < list.len() {
+        return Err(E2BIG);
+    }
+    argument.offset(COUNT_SIZE).write_array(list)?;
+    Ok(0)
+}
+
+/// KVM_GET_SUPPORTED_CPUID. `E2BIG` where the VMM has too little room.
+pub fn get_supported_cpuid(entries: &[CpuidEntry], argument: UserAddress) -> Result<isize> {
+    let room = argument.read::<u32>()? as usize;
+    if room < entries.len() {
+        return Err(E2BIG);
+    }
+    argument.write(entries.len() as u32)?;
+    argument.offset(PADDED_COUNT_SIZE).write_array(entries)?;
+    Ok(0)
+}
+
+/// KVM_SET_CPUID2. `E2BIG` for more than [`MAX_ENTRIES`].
+fn set_cpuid(core: &mut Core, argument: UserAddress) -> Result {
+    let count = argument.read::<u32>()? as usize;
+    if count > MAX_ENTRIES {
+        return Err(E2BIG);
+    }
+    let read = argument
+        .offset(PADDED_COUNT_SIZE)
+        .read_array::<CpuidEntry>(count)?;
+    let mut entries = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+    entries.extend_from_slice(&read, GFP_KERNEL_ACCOUNT)?;
+    let cpuid = GuestCpuid::new(entries)?;
+    let loaded = core.load();
+    core.set_cpuid(&loaded, cpuid);
+    Ok(())
+}
+
+/// KVM_GET_CPUID2. `E2BIG` with the count written back where the VMM has too little room.
+fn get_cpuid(core: &mut Core, argument: UserAddress) -> Result {
+    let room = argument.read::<u32>()? as usize;
+    let entries = core.cpuid.entries();
+    argument.write(entries.len() as u32)?;
+    if room < entries.len() {
+        return Err(E2BIG);
+    }
+    argument.offset(PADDED_COUNT_SIZE).write_array(entries)
+}

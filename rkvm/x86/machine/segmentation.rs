@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From an effective address to a linear one (Intel SDM volume 3, sections 3.4 and 6.3).
+
+use super::{Context, Stop};
+use crate::x86::{
+    emulate::AccessKind,
+    event::{vector, Event},
+    insn::{CodeSize, Segment},
+    regs::{is_canonical, segment::Segment as SegmentState},
+};
+
+/// Bits of a code or data segment's type.
+const CODE: u8 = 1 << 3;
+const EXPAND_DOWN: u8 = 1 << 2;
+/// Writable for data, readable for code.
+const WRITABLE_OR_READABLE: u8 = 1 << 1;
+
+/// The linear address of `size` bytes.
+pub(super) fn linear(
+    context: &Context,
+    segment: Segment,
+    effective: u64,
+    size: usize,
+    kind: AccessKind,
+) -> Result<u64, Stop> {
+    let state = context.segment(segment);
+    if context.code_size() == CodeSize::Bits64 {
+        let base = match segment {
+            Segment::Fs | Segment::Gs => state.base,
+            _ => 0,
+        };
+        let linear = base.wrapping_add(effective);
+        let last = linear.wrapping_add((size as u64).saturating_sub(1));
+        return if is_canonical(linear) && is_canonical(last) {
+            Ok(linear)
+        } else {
+            Err(refuse(segment))
+        };
+    }
+    let allowed = context.is_real_like() || allows(state, kind);
+    if state.unusable != 0 || !allowed || !is_within(state, effective, size) {
+        return Err(refuse(segment));
+    }
+    Ok(u64::from(state.base.wrapping_add(effective) as u32))
+}
+
+/// Whether the segment's type allows the access.
+fn allows(state: &SegmentState, kind: AccessKind) -> bool {
+    let is_code = state.kind & CODE != 0;
+    let has_right = state.kind & WRITABLE_OR_READABLE != 0;
+    match (kind, is_code) {
+        (AccessKind::Read, true) => has_right,
+        (AccessKind::Read, false) => true,
+        (AccessKind::Write | AccessKind::Modify, true) => false,
+        (AccessKind::Write | AccessKind::Modify, false) => has_right,
+    }
+}
+
+/// Whether all bytes lie within the limit.
+fn is_within(state: &SegmentState, effective: u64, size: usize) -> bool {
+    let limit = u64::from(state.limit);
+    let Some(last) = effective.checked_add((size as u64).saturating_sub(1)) else {
+        return false;
+    };
+    if state.kind & (CODE | EXPAND_DOWN) == EXPAND_DOWN {
+        let top = if state.db != 0 {
+            u64::from(u32::MAX)
+        } else {
+            u64::from(u16::MAX)
+        };
+        effective > limit && last <= top
+    } else {
+        last <= limit
+    }
+}
+
+/// #SS(0) for the stack segment, else #GP(0).
+fn refuse(segment: Segment) -> Stop {
+    Stop::Raise(match segment {
+        Segment::Ss => Event::exception(vector::STACK, Some(0)),
+        _ => Event::GENERAL_PROTECTION,
+    })
+}

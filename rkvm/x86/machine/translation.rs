@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a linear address to guest memory.
+
+use super::{Context, Stop};
+use crate::{
+    types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE},
+    x86::{
+        paging::{self, Kind, Marked, Mode, Paging, Structures},
+        regs::Rflags,
+        vcpu::Core,
+    },
+};
+use kernel::prelude::*;
+
+/// CPL of user mode.
+const USER: u8 = 3;
+
+/// The bytes from `linear` to the end of its page.
+pub(super) fn bytes_to_page_end(linear: u64) -> usize {
+    PAGE_SIZE - (linear & PAGE_OFFSET_MASK) as usize
+}
+
+/// The guest's paging structures in its memory.
+struct GuestTables<'a> {
+    core: &'a mut Core,
+    pdptes: &'a [u64; 4],
+}
+
+impl GuestTables<'_> {
+    fn read<const N: usize>(&mut self, entry: Gpa) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.core
+            .view
+            .read(self.core.vm.mmu(), entry, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Structures for GuestTables<'_> {
+    type Error = Error;
+
+    fn read_u32(&mut self, entry: Gpa) -> Result<u32> {
+        self.read(entry).map(u32::from_le_bytes)
+    }
+
+    fn read_u64(&mut self, entry: Gpa) -> Result<u64> {
+        self.read(entry).map(u64::from_le_bytes)
+    }
+
+    fn pdpte(&mut self, index: usize) -> Result<u64> {
+        self.pdptes.get(index).copied().ok_or(EINVAL)
+    }
+
+    fn mark_u32(&mut self, entry: Gpa, old: u32, new: u32) -> Result<Marked> {
+        let core = &mut *self.core;
+        let same = core.view.exchange_u32(core.vm.mmu(), entry, old, new)?;
+        Ok(if same { Marked::Done } else { Marked::Changed })
+    }
+
+    fn mark_u64(&mut self, entry: Gpa, old: u64, new: u64) -> Result<Marked> {
+        let core = &mut *self.core;
+        let same = core.view.exchange_u64(core.vm.mmu(), entry, old, new)?;
+        Ok(if same { Marked::Done } else { Marked::Changed })
+    }
+}
+
+impl Core {
+    /// The guest physical address behind a linear one.
+    pub(super) fn translate(
+        &mut self,
+        context: &Context,
+        linear: u64,
+        kind: Kind,
+    ) -> Result<Gpa, Stop> {
+        let paging = Paging {
+            state: context.paging,
+            rflags: Rflags::new(context.rflags),
+            physical_bits: self.features.limits.physical_bits,
+        };
+        let mode = if context.cpl == USER {
+            Mode::User
+        } else {
+            Mode::Supervisor
+        };
+        let mut tables = GuestTables {
+            core: self,
+            pdptes: &context.pdptes,
+        };
+        paging
+            .translate(&mut tables, linear, kind, mode)
+            .map_err(|stop| match stop {
+                paging::Stop::Fault(code) => Stop::PageFault(code, linear),
+                paging::Stop::Changed => Stop::Retry,
+                paging::Stop::Memory(_) => Stop::Unhandleable,
+            })
+    }
+
+    /// Whether memory backs the address.
+    pub(super) fn is_ram(&mut self, gpa: Gpa) -> bool {
+        self.view.is_backed(self.vm.mmu(), gpa)
+    }
+
+    /// Whether memory backs the address that the guest may write.
+    pub(super) fn is_writable_ram(&mut self, gpa: Gpa) -> bool {
+        self.view.is_writable(self.vm.mmu(), gpa)
+    }
+
+    /// Reads guest memory within one page.
+    pub(super) fn read_ram(&mut self, gpa: Gpa, data: &mut [u8]) -> Result<(), Stop> {
+        self.view
+            .read(self.vm.mmu(), gpa, data)
+            .map_err(|_| Stop::Unhandleable)
+    }
+
+    /// Writes guest memory within one page.
+    pub(super) fn write_ram(&mut self, gpa: Gpa, data: &[u8]) -> Result<(), Stop> {
+        self.view
+            .write(self.vm.mmu(), gpa, data)
+            .map_err(|_| Stop::Unhandleable)
+    }
+}

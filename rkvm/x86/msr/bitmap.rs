@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The MSR bitmap: which RDMSR and WRMSR do not exit (Intel SDM volume 3, section 26.6.9).
+//!
+//! Only MSRs that the processor switches by itself on VM entry and exit, or that the vCPU's
+//! loading switches, may pass; their values are then whatever the guest left in the processor.
+
+use crate::x86::msr::index::*;
+
+/// Size of the bitmap in bytes.
+pub const SIZE: usize = 4096;
+
+/// What a guest may do with an MSR without an exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passthrough {
+    /// RDMSR.
+    Read,
+    /// RDMSR and WRMSR.
+    ReadWrite,
+}
+
+/// The MSRs that pass.
+pub const PASSTHROUGH: &[(u32, Passthrough)] = &[
+    (IA32_FS_BASE, Passthrough::ReadWrite),
+    (IA32_GS_BASE, Passthrough::ReadWrite),
+    (IA32_KERNEL_GS_BASE, Passthrough::ReadWrite),
+    (IA32_SYSENTER_CS, Passthrough::ReadWrite),
+    (IA32_SYSENTER_ESP, Passthrough::ReadWrite),
+    (IA32_SYSENTER_EIP, Passthrough::ReadWrite),
+    (IA32_TIME_STAMP_COUNTER, Passthrough::Read),
+];
+
+/// How an MSR passes, if it does.
+pub fn passthrough(msr: u32) -> Option<Passthrough> {
+    PASSTHROUGH
+        .iter()
+        .find(|(passing, _)| *passing == msr)
+        .map(|(_, how)| *how)
+}
+
+/// Fills a bitmap: every access exits but those of [`PASSTHROUGH`].
+pub fn fill(bitmap: &mut [u8; SIZE]) {
+    const ALL_EXIT: u8 = 0xff;
+    bitmap.fill(ALL_EXIT);
+    for (msr, how) in PASSTHROUGH {
+        let writes = match how {
+            Passthrough::Read => None,
+            Passthrough::ReadWrite => Some(WRITES),
+        };
+        for part in [Some(READS), writes].into_iter().flatten() {
+            let Some((byte, mask)) = position(*msr, part) else {
+                continue;
+            };
+            if let Some(byte) = bitmap.get_mut(byte) {
+                *byte &= !mask;
+            }
+        }
+    }
+}
+
+/// Offset of the bits for RDMSR.
+const READS: usize = 0;
+/// Offset of the bits for WRMSR.
+const WRITES: usize = 2048;
+
+/// The byte and bit of an MSR; none for MSRs outside of the two ranges, which always exit.
+const fn position(msr: u32, part: usize) -> Option<(usize, u8)> {
+    const RANGE: u32 = 0x2000;
+    const HIGH: u32 = 0xc000_0000;
+    const HIGH_OFFSET: usize = 1024;
+    let (offset, within) = match msr {
+        0..RANGE => (0, msr),
+        HIGH.. if msr - HIGH < RANGE => (HIGH_OFFSET, msr - HIGH),
+        _ => return None,
+    };
+    let byte = part
+        .wrapping_add(offset)
+        .wrapping_add((within / 8) as usize);
+    Some((byte, 1 << (within % 8)))
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! MSRs of a vCPU that the processor holds: where [`Msrs`](crate::x86::msr::Msrs) finds them.
+
+use crate::{
+    host::x86::registers,
+    vmx::{field::*, guest_state::GuestState, vmcs::Loaded},
+    x86::{
+        msr::{Backing, Initiator, Refusal, Register},
+        regs::{rules::PagingState, Efer},
+        shared_msrs::GuestMsrs,
+        vcpu::Core,
+    },
+};
+
+/// The registers of one vCPU.
+struct Registers<'a> {
+    loaded: &'a Loaded,
+    guest: &'a mut GuestState,
+    shared: &'a mut GuestMsrs,
+    kernel_gs_base: &'a mut u64,
+    tsc_offset: &'a mut u64,
+}
+
+impl Backing for Registers<'_> {
+    fn get(&self, register: Register) -> u64 {
+        match register {
+            Register::FsBase => self.loaded.read(GUEST_FS_BASE),
+            Register::GsBase => self.loaded.read(GUEST_GS_BASE),
+            Register::KernelGsBase => *self.kernel_gs_base,
+            Register::SysenterCs => self.loaded.read(GUEST_SYSENTER_CS).into(),
+            Register::SysenterEsp => self.loaded.read(GUEST_SYSENTER_ESP),
+            Register::SysenterEip => self.loaded.read(GUEST_SYSENTER_EIP),
+            Register::Star => self.shared.syscall.star,
+            Register::Lstar => self.shared.syscall.lstar,
+            Register::Fmask => self.shared.syscall.fmask,
+            Register::TscAux => self.shared.tsc_aux,
+            Register::Pat => self.loaded.read(GUEST_PAT),
+            Register::Efer => self.guest.efer().raw(),
+        }
+    }
+
+    fn set(&mut self, register: Register, value: u64) {
+        match register {
+            Register::FsBase => self.loaded.write(GUEST_FS_BASE, value),
+            Register::GsBase => self.loaded.write(GUEST_GS_BASE, value),
+            Register::KernelGsBase => *self.kernel_gs_base = value,
+            Register::SysenterCs => self.loaded.write(GUEST_SYSENTER_CS, value as u32),
+            Register::SysenterEsp => self.loaded.write(GUEST_SYSENTER_ESP, value),
+            Register::SysenterEip => self.loaded.write(GUEST_SYSENTER_EIP, value),
+            Register::Star => self.shared.syscall.star = value,
+            Register::Lstar => self.shared.syscall.lstar = value,
+            Register::Fmask => self.shared.syscall.fmask = value,
+            Register::TscAux => self.shared.tsc_aux = value,
+            Register::Pat => self.loaded.write(GUEST_PAT, value),
+            Register::Efer => self.guest.set_efer(self.loaded, Efer::new(value)),
+        }
+    }
+
+    fn paging(&self) -> PagingState {
+        self.guest.paging(self.loaded)
+    }
+
+    fn tsc(&self) -> u64 {
+        registers::tsc().wrapping_add(*self.tsc_offset)
+    }
+
+    fn set_tsc(&mut self, value: u64) {
+        self.shift_tsc(value.wrapping_sub(self.tsc()));
+    }
+
+    fn shift_tsc(&mut self, delta: u64) {
+        *self.tsc_offset = self.tsc_offset.wrapping_add(delta);
+        self.loaded.write(TSC_OFFSET, *self.tsc_offset);
+    }
+}
+
+impl Core {
+    /// Reads an MSR.
+    pub fn read_msr(
+        &mut self,
+        loaded: &Loaded,
+        index: u32,
+        initiator: Initiator,
+    ) -> Result<u64, Refusal> {
+        let registers = Registers {
+            loaded,
+            guest: &mut self.guest,
+            shared: &mut self.guest_msrs,
+            kernel_gs_base: &mut self.kernel_gs_base,
+            tsc_offset: &mut self.tsc_offset,
+        };
+        self.msrs.read(index, initiator, &self.features, &registers)
+    }
+
+    /// Writes an MSR.
+    pub fn write_msr(
+        &mut self,
+        loaded: &Loaded,
+        index: u32,
+        value: u64,
+        initiator: Initiator,
+    ) -> Result<(), Refusal> {
+        let mut registers = Registers {
+            loaded,
+            guest: &mut self.guest,
+            shared: &mut self.guest_msrs,
+            kernel_gs_base: &mut self.kernel_gs_base,
+            tsc_offset: &mut self.tsc_offset,
+        };
+        self.msrs
+            .write(index, value, initiator, &self.features, &mut registers)
+    }
+}

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An x86 virtual CPU: its FPU state, and a [`Core`] of everything else.
+
+use crate::{
+    host::{cpu, x86::fpu::GuestFpu},
+    mmu::View,
+    request::Kick,
+    run_page::{RunPage, UserExit},
+    uapi::UserAddress,
+    vm::Vm,
+    vmx::{
+        controls::{ControlSet, EntryControls, PrimaryControls},
+        ept::Eptp,
+        field,
+        guest_state::GuestState,
+        host_state::HostState,
+        platform::Platform,
+        vmcs::{Loaded, Residence, Vmcs},
+        vpid::{Vpid, Vpids},
+    },
+    x86::{
+        cpuid::guest::{GuestCpuid, GuestFeatures, Runtime},
+        debug::DebugRegisters,
+        event::{vector, Event, Events},
+        ioctl,
+        machine::Emulation,
+        msr::{Msrs, Role, PAT_RESET},
+        port::PortIo,
+        regs::{reset, rules::PagingState, Cr4, Efer, Rflags, Xcr0},
+        shared_msrs::{GuestMsrs, InUse},
+    },
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// A virtual CPU.
+pub struct Vcpu {
+    pub(super) fpu: GuestFpu,
+    pub(super) core: Core,
+}
+
+/// An access of the guest that the VMM is carrying out.
+pub enum Pending {
+    /// None.
+    None,
+    /// IN, OUT, INS or OUTS.
+    Port(PortIo),
+    /// An instruction that accesses MMIO.
+    Emulation(KBox<Emulation>),
+}
+
+/// All state of a vCPU but for the FPU's.
+pub struct Core {
+    /// The VM.
+    pub vm: Arc<Vm>,
+    /// Where others see whether the vCPU runs.
+    pub kick: Arc<Kick>,
+    /// Guest memory.
+    pub view: View,
+    pub(crate) vmcs: Vmcs,
+    /// The VMCS has come to this CPU since the host state was last refreshed.
+    pub(crate) moved: bool,
+    /// The generation of mappings that this CPU's TLB has been flushed for.
+    pub(crate) flushed: u64,
+    pub(crate) controls: ControlSet,
+    pub(crate) eptp: Eptp,
+    vpid: Option<Vpid>,
+    /// Host-state area.
+    pub host: HostState,
+    /// Registers in the VMCS and general registers.
+    pub guest: GuestState,
+    /// Stored MSRs.
+    pub msrs: Msrs,
+    /// MSRs that are in the host's registers while the vCPU runs.
+    pub guest_msrs: GuestMsrs,
+    /// IA32_KERNEL_GS_BASE, likewise.
+    pub kernel_gs_base: u64,
+    /// What is added to the host's TSC.
+    pub tsc_offset: u64,
+    /// CPUID.
+    pub cpuid: GuestCpuid,
+    /// What CPUID allows.
+    pub features: GuestFeatures,
+    /// Events to deliver.
+    pub events: Events,
+    /// XCR0.
+    pub xcr0: Xcr0,
+    /// DR0 to DR3, DR6 and DR7.
+    pub debug: DebugRegisters,
+    /// CR8, where the VMM has the local APIC.
+    pub cr8: u64,
+    /// What the VMM is doing for the guest.
+    pub pending: Pending,
+    /// The VMM wants to know when an interrupt can be injected.
+    pub window_requested: bool,
+}
+
+impl Vcpu {
+    /// A vCPU in the state after power-up. `ENOMEM`.
+    pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32) -> Result<Self> {
+        Ok(Self {
+            fpu: GuestFpu::new()?,
+            core: Core::new(vm, kick, id)?,
+        })
+    }
+
+    /// Whether `cmd` is an ioctl of an x86 vCPU.
+    pub fn has_ioctl(cmd: u32) -> bool {
+        ioctl::is_vcpu_ioctl(cmd)
+    }
+
+    /// Serves an ioctl other than KVM_RUN.
+    pub fn ioctl(&mut self, cmd: u32, argument: UserAddress) -> Result<isize> {
+        ioctl::serve(self, cmd, argument)
+    }
+
+    /// KVM_RUN.
+    pub fn run(&mut self, page: &RunPage) -> Result {
+        let request = page.request();
+        self.core.cr8 = request.cr8;
+        self.core.window_requested = request.interrupt_window;
+        let result = {
+            let fpu = self.fpu.enter();
+            let done = self.core.complete(&fpu, page);
+            match done {
+                Ok(Some(exit)) => Ok(exit),
+                Ok(None) if request.immediate_exit => Err(EINTR),
+                Ok(None) => self.core.run(&fpu, page),
+                Err(error) => Err(error),
+            }
+        };
+        match &result {
+            Ok(exit) => page.report_exit(exit),
+            Err(error) if *error == EINTR => page.report_exit(&UserExit::Interrupted),
+            Err(_) => (),
+        }
+        page.report_state(&self.core.report());
+        result.map(|_| ())
+    }
+}
+
+impl Core {
+    fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32) -> Result<Self> {
+        let platform = vm.platform();
+        let role = if id == 0 {
+            Role::Bootstrap
+        } else {
+            Role::Application
+        };
+        let mut core = Self {
+            vm: vm.clone(),
+            kick,
+            view: View::new(vm.mmu()),
+            vmcs: Vmcs::new(platform.caps.basic.revision())?,
+            moved: true,
+            flushed: 0,
+            controls: platform.controls.initial,
+            eptp: Eptp::new(vm.mmu().root(), platform.accessed_dirty()),
+            vpid: Vpids::take(&platform.vpids),
+            host: HostState::default(),
+            guest: GuestState::new(&platform.caps),
+            msrs: Msrs::new(role, &platform.feature_msrs),
+            guest_msrs: GuestMsrs::default(),
+            kernel_gs_base: 0,
+            tsc_offset: 0,
+            cpuid: GuestCpuid::default(),
+            features: GuestFeatures::default(),
+            events: Events::default(),
+            xcr0: reset::XCR0,
+            debug: DebugRegisters::default(),
+            cr8: 0,
+            pending: Pending::None,
+            window_requested: false,
+        };
+        let loaded = core.load();
+        core.init_vmcs(&loaded);
+        drop(loaded);
+        Ok(core)
+    }
+
+    /// Processor support.
+    pub fn platform(&self) -> &Platform {
+        self.vm.platform()
+    }
+
+    /// Makes the VMCS current. What has to follow from a move is done by the next entry.
+    #[inline]
+    pub fn load(&mut self) -> Loaded {
+        let (loaded, residence) = self.vmcs.load();
+        self.moved |= residence == Residence::Moved;
+        loaded
+    }
+
+    fn init_vmcs(&mut self, loaded: &Loaded) {
+        use crate::vmx::controls::SecondaryControls;
+        use field::*;
+
+        if self.vpid.is_none() {
+            self.controls.secondary = self
+                .controls
+                .secondary
+                .without(SecondaryControls::ENABLE_VPID);
+        }
+        HostState::init(loaded);
+        loaded.write(PIN_BASED_CONTROLS, self.controls.pin.raw());
+        loaded.write(PRIMARY_CONTROLS, self.controls.primary.raw());
+        loaded.write(SECONDARY_CONTROLS, self.controls.secondary.raw());
+        loaded.write(EXIT_CONTROLS, self.controls.exit.raw());
+        loaded.write(ENTRY_CONTROLS, self.controls.entry.raw());
+        loaded.write(EXCEPTION_BITMAP, EXITING_EXCEPTIONS);
+        loaded.write(MSR_BITMAP, self.platform().msr_bitmap().raw());
+        loaded.write(EPT_POINTER, self.eptp.into());
+        loaded.write(VMCS_LINK_POINTER, u64::MAX);
+        loaded.write(GUEST_PAT, PAT_RESET);
+        let secondary = self.controls.secondary;
+        if let Some(vpid) = &self.vpid {
+            loaded.write(VPID, vpid.number());
+        }
+        if secondary.contains(SecondaryControls::ENABLE_ENCLS_EXITING) {
+            loaded.write(ENCLS_EXITING_BITMAP, u64::MAX);
+        }
+        self.set_tsc_offset(loaded, crate::host::x86::registers::tsc().wrapping_neg());
+        self.guest.reset(loaded);
+        let limits = self.features.limits;
+        self.guest.set_owned_bits(loaded, &limits);
+    }
+
+    /// Sets what is added to the host's TSC.
+    pub fn set_tsc_offset(&mut self, loaded: &Loaded, offset: u64) {
+        self.tsc_offset = offset;
+        loaded.write(field::TSC_OFFSET, offset);
+    }
+
+    /// Sets the registers that decide the paging mode, and what follows from them.
+    pub fn set_paging(&mut self, loaded: &Loaded, paging: &PagingState) {
+        let before = self.guest.efer();
+        let osxsave = self.guest.cr4(loaded).changed(paging.cr4).contains(Cr4::OSXSAVE);
+        self.guest.set_paging(loaded, paging);
+        if before.changed(paging.efer).contains(Efer::LMA) {
+            let controls = if paging.is_long_mode() {
+                self.guest.make_tss_busy_64(loaded);
+                self.controls.entry.with(EntryControls::IA32E_MODE_GUEST)
+            } else {
+                self.controls.entry.without(EntryControls::IA32E_MODE_GUEST)
+            };
+            self.controls.entry = controls;
+            loaded.write(field::ENTRY_CONTROLS, controls.raw());
+        }
+        if osxsave {
+            self.refresh_cpuid(paging.cr4);
+        }
+    }
+
+    /// Shows registers in CPUID.
+    pub fn refresh_cpuid(&mut self, cr4: Cr4) {
+        let runtime = self.runtime(cr4);
+        let vm = self.vm.clone();
+        self.cpuid.refresh(&runtime, &vm.platform().xsave_layout);
+    }
+
+    /// The registers that show in CPUID.
+    pub fn runtime(&self, cr4: Cr4) -> Runtime {
+        Runtime {
+            cr4,
+            xcr0: self.xcr0,
+            apic_base: self.msrs.apic_base(),
+        }
+    }
+
+    /// Takes a VMM's CPUID.
+    pub fn set_cpuid(&mut self, loaded: &Loaded, cpuid: GuestCpuid) {
+        self.features = cpuid.features(&self.vm.platform().supported_cpuid);
+        self.cpuid = cpuid;
+        let limits = self.features.limits;
+        self.guest.set_owned_bits(loaded, &limits);
+        let cr4 = self.guest.cr4(loaded);
+        self.refresh_cpuid(cr4);
+        self.set_instruction_controls(loaded);
+    }
+
+    /// Lets the guest use what its CPUID offers, and raises #UD for what it does not.
+    fn set_instruction_controls(&mut self, loaded: &Loaded) {
+        use crate::vmx::controls::SecondaryControls;
+
+        let available = self.platform().controls.initial.secondary;
+        let mut secondary = self.controls.secondary;
+        for (control, offered) in [
+            (SecondaryControls::ENABLE_RDTSCP, self.features.has_tsc_aux()),
+            (SecondaryControls::ENABLE_INVPCID, self.features.has_invpcid()),
+            (SecondaryControls::ENABLE_XSAVES, self.features.has_xsaves()),
+        ] {
+            secondary = if offered && available.contains(control) {
+                secondary.with(control)
+            } else {
+                secondary.without(control)
+            };
+        }
+        self.controls.secondary = secondary;
+        loaded.write(field::SECONDARY_CONTROLS, secondary.raw());
+    }
+
+    /// Which of the guest's shared MSRs have to be in the registers.
+    pub fn msrs_in_use(&self) -> InUse {
+        InUse {
+            syscall: self.guest.efer().contains(Efer::LMA.with(Efer::SCE)),
+            tsc_aux: self.features.has_tsc_aux(),
+        }
+    }
+
+    /// Turns primary controls on or off.
+    pub fn set_primary(&mut self, loaded: &Loaded, controls: PrimaryControls) {
+        if self.controls.primary != controls {
+            self.controls.primary = controls;
+            loaded.write(field::PRIMARY_CONTROLS, controls.raw());
+        }
+    }
+
+    /// Moves RIP behind the instruction that exited, as if it had been executed.
+    #[inline]
+    pub fn skip(&mut self, loaded: &Loaded) {
+        let length = loaded.read(field::EXIT_INSTRUCTION_LENGTH);
+        self.skip_bytes(loaded, length);
+    }
+
+    /// [`Core::skip`] for an instruction of known length.
+    #[inline]
+    pub fn skip_bytes(&mut self, loaded: &Loaded, length: u32) {
+        let rip = self.guest.rip(loaded);
+        let mut next = rip.wrapping_add(u64::from(length));
+        if next >> 32 != 0 && !self.guest.code_rights(loaded).is_long() {
+            next &= u64::from(u32::MAX);
+        }
+        self.guest.set_rip(next);
+        self.retire(loaded);
+    }
+
+    /// An instruction was completed: the shadow of STI and MOV SS is over, and TF traps.
+    #[inline]
+    pub fn retire(&mut self, loaded: &Loaded) {
+        let interruptibility = loaded.read(field::GUEST_INTERRUPTIBILITY);
+        if interruptibility & BLOCKING_BY_STI_OR_MOV_SS != 0 {
+            loaded.write(
+                field::GUEST_INTERRUPTIBILITY,
+                interruptibility & !BLOCKING_BY_STI_OR_MOV_SS,
+            );
+        }
+        if self.guest.rflags(loaded).contains(Rflags::TF) {
+            let pending = loaded.read(field::GUEST_PENDING_DEBUG_EXCEPTIONS);
+            loaded.write(
+                field::GUEST_PENDING_DEBUG_EXCEPTIONS,
+                pending | PENDING_SINGLE_STEP,
+            );
+        }
+    }
+
+    /// Whether the guest would take an interrupt now.
+    pub fn accepts_interrupt(&mut self, loaded: &Loaded) -> bool {
+        self.guest.rflags(loaded).contains(Rflags::IF)
+            && loaded.read(field::GUEST_INTERRUPTIBILITY) & BLOCKING_BY_STI_OR_MOV_SS == 0
+    }
+
+    /// Whether the VMM may inject an interrupt: the guest would take it and nothing is in its way.
+    pub fn is_ready_for_interrupt(&mut self, loaded: &Loaded) -> bool {
+        !self.events.is_busy() && self.accepts_interrupt(loaded)
+    }
+
+    /// KVM_RUN, once nothing is pending.
+    fn run(&mut self, fpu: &crate::host::x86::fpu::InGuest<'_>, page: &RunPage) -> Result<UserExit> {
+        loop {
+            if let Some(exit) = self.run_once(fpu, page)? {
+                return Ok(exit);
+            }
+            if cpu::signal_pending() {
+                return Err(EINTR);
+            }
+        }
+    }
+
+    fn report(&mut self) -> crate::run_page::RunReport {
+        let loaded = self.load();
+        crate::run_page::RunReport {
+            ready_for_interrupt_injection: self.is_ready_for_interrupt(&loaded),
+            interrupt_flag: self.guest.rflags(&loaded).contains(Rflags::IF),
+            cr8: self.cr8,
+            apic_base: self.msrs.apic_base(),
+        }
+    }
+}
+
+/// Bits of the guest's interruptibility state (SDM table 26-3).
+pub const BLOCKING_BY_STI_OR_MOV_SS: u32 = 0b11;
+/// Blocking by NMI.
+pub const BLOCKING_BY_NMI: u32 = 1 << 3;
+/// "BS" of the pending debug exceptions (SDM table 26-4).
+const PENDING_SINGLE_STEP: u64 = 1 << 14;
+
+/// Exceptions that exit: a machine check is the host's; #DB and #AC can recur for ever while they are being
+/// delivered, with no interrupt let in (CVE-2015-8104, CVE-2015-5307).
+const EXITING_EXCEPTIONS: u32 =
+    1 << vector::DEBUG | 1 << vector::ALIGNMENT_CHECK | 1 << vector::MACHINE_CHECK;
+
+/// Raises #GP(0).
+pub fn general_protection(events: &mut Events) {
+    events.raise(Event::GENERAL_PROTECTION);
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Exceptions that guest code raises reach the guest's own handlers. */
+#include "lib/traps.h"
+
+GUEST64(divide, "xor %edx, %edx\nxor %ecx, %ecx\nmov $1, %eax\n"
+		"divide_at: div %ecx\n" REPORT);
+LABEL(divide_at);
+
+TEST(divide_error)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(divide);
+
+	ASSERT_TRAP(vcpu, DE_VECTOR, 0, GUEST_ADDR(divide, divide_at));
+	trap_skip(vcpu, 2);
+	EXPECT_REPORT(vcpu, 1);
+}
+
+GUEST64(breakpoint, "int3\nbreakpoint_next: mov $7, %eax\n" REPORT);
+LABEL(breakpoint_next);
+
+TEST(breakpoint_is_a_trap)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(breakpoint);
+
+	ASSERT_TRAP(vcpu, BP_VECTOR, 0, GUEST_ADDR(breakpoint, breakpoint_next));
+	EXPECT_REPORT(vcpu, 7);
+}
+
+GUEST64(undefined, "nop\nundefined_at: ud2\n");
+LABEL(undefined_at);
+
+TEST(invalid_opcode)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(undefined);
+
+	EXPECT_TRAP(vcpu, UD_VECTOR, 0, GUEST_ADDR(undefined, undefined_at));
+}
+
+GUEST64(protection, "mov $0x1238, %eax\nprotection_at: mov %ax, %ds\n");
+LABEL(protection_at);
+
+TEST(general_protection_with_selector)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(protection);
+
+	EXPECT_TRAP(vcpu, GP_VECTOR, 0x1238, GUEST_ADDR(protection, protection_at));
+}
+
+/* An address that the tables of the standard layout do not map */
+GUEST64(page_fault, "mov $0x8000000123, %rbx\nmov $9, %eax\n"
+		    "page_fault_at: movb %al, (%rbx)\n" REPORT);
+LABEL(page_fault_at);
+
+TEST(page_fault_of_the_guest_tables)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(page_fault);
+	const uint64_t not_present_write = 2;
+
+	ASSERT_TRAP(vcpu, PF_VECTOR, not_present_write, GUEST_ADDR(page_fault, page_fault_at));
+	EXPECT_EQ(vcpu_sregs(vcpu).cr2, 0x8000000123);
+	trap_skip(vcpu, 2);
+	EXPECT_REPORT(vcpu, 9);
+}
+
+GUEST64(software, "mov $3, %eax\nint $0x80\n" REPORT
+		  "software_handler: add $1, %eax\niretq\n");
+LABEL(software_handler);
+
+TEST(software_interrupt)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(software);
+
+	vm_set_gate(vcpu->vm, MODE_LONG, 0x80, GUEST_ADDR(software, software_handler));
+	EXPECT_REPORT(vcpu, 4);
+}
+
+/* The trap flag: a debug exception after each instruction */
+GUEST64(stepped, "pushfq\norl $0x100, (%rsp)\npopfq\nnop\n"
+		 "stepped_once: nop\nstepped_twice: nop\n");
+LABEL(stepped_once);
+LABEL(stepped_twice);
+
+TEST(trap_flag_steps)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(stepped);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(stepped, stepped_once));
+	EXPECT_TRUE(trap_frame(vcpu)->rflags & RFLAGS_TF);
+	EXPECT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(stepped, stepped_twice));
+}
+
+/* The trap flag is honoured behind instructions that leave the guest, too. */
+GUEST64(stepped_exits, "pushfq\norl $0x100, (%rsp)\npopfq\ncpuid\n"
+		       "stepped_cpuid: outb %al, $0x80\nstepped_out: nop\n");
+LABEL(stepped_cpuid);
+LABEL(stepped_out);
+
+TEST(trap_flag_steps_over_exits)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(stepped_exits);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(stepped_exits, stepped_cpuid));
+	ASSERT_RUN(vcpu, KVM_EXIT_IO);
+	EXPECT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(stepped_exits, stepped_out));
+}

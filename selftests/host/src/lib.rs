@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pure files of the module, compiled unchanged for tests on the build host.
+//!
+//! `src/mmu`, `src/vmx`, `src/x86` and the single files are symbolic links into the module's tree;
+//! the inline modules here name the pure files only, under the paths that they have in the module
+//! (`crate::mmu::table`, ...). The tests are in `tests/`, a file for each pure file.
+
+#![forbid(unsafe_code)]
+
+// `bitfield!` names the kernel's `pin_init` crate; the stand-in has what it needs of it.
+extern crate kernel as pin_init;
+
+pub mod memslot;
+pub mod types;
+
+pub mod mmu {
+    pub mod cursor;
+    pub mod entry;
+    pub mod removed;
+    pub mod table;
+}
+
+pub mod vmx {
+    pub mod caps;
+    pub mod controls;
+    pub mod ept;
+    pub mod field;
+}
+
+pub mod x86 {
+    pub mod cpuid;
+    pub mod emulate;
+    pub mod insn;
+    pub mod msr;
+    pub mod paging;
+    pub mod regs;
+}

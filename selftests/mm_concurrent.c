@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/* machine: cpus=2 */
+/* Several vCPU threads fault at once, also while the host takes pages away. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lib/sweep.h"
+
+enum { VCPUS = 4, PAGES = 600, ROUNDS = 8 };
+
+/* RDI the address, RCX the count of pages: adds 1 in each */
+GUEST64(count, "1: lock incq (%rdi)\nadd $0x1000, %rdi\ndec %rcx\njnz 1b\nhlt\n");
+
+enum { COUNT_CODE = GUEST_CODE + 0x1000 };
+
+static void *run_to_hlt(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	return NULL;
+}
+
+static void run_all(struct vcpu **vcpus, uint64_t rip, uint64_t first)
+{
+	pthread_t threads[VCPUS];
+
+	for (int i = 0; i < VCPUS; i++) {
+		struct kvm_regs regs = {
+			.rip = rip, .rsp = GUEST_STACK, .rflags = RFLAGS_FIXED,
+			.rdi = SWEEP_GPA, .rcx = PAGES, .rax = first,
+		};
+
+		vcpu_set_regs(vcpus[i], &regs);
+		ASSERT_EQ(pthread_create(&threads[i], NULL, run_to_hlt, vcpus[i]), 0);
+	}
+	for (int i = 0; i < VCPUS; i++)
+		ASSERT_EQ(pthread_join(threads[i], NULL), 0);
+}
+
+static void make_vcpus(struct vcpu **vcpus, uint8_t *mem)
+{
+	vcpus[0] = sweep_new(mem, PAGES);
+	VM_LOAD_AT(vcpus[0]->vm, COUNT_CODE, count);
+	for (int i = 1; i < VCPUS; i++) {
+		vcpus[i] = vcpu_new(vcpus[0]->vm, i);
+		vcpu_start(vcpus[i], MODE_LONG, COUNT_CODE);
+	}
+}
+
+TEST_LIMIT(every_vcpu_reaches_the_same_pages, 60)
+{
+	uint8_t *mem = mem_private(PAGES * PAGE_SIZE);
+	struct vcpu *vcpus[VCPUS];
+
+	make_vcpus(vcpus, mem);
+	for (int round = 0; round < ROUNDS; round++) {
+		run_all(vcpus, COUNT_CODE, 0);
+		for (size_t i = 0; i < PAGES; i++)
+			ASSERT_EQ(*(uint64_t *)(mem + i * PAGE_SIZE), VCPUS);
+		ASSERT_OK(madvise(mem, PAGES * PAGE_SIZE, MADV_DONTNEED));
+	}
+}
+
+struct storm {
+	uint8_t *mem;
+	atomic_bool stop;
+	atomic_ulong rounds;
+};
+
+/* Takes pages away here and there until told to stop. */
+static void *take_away(void *arg)
+{
+	struct storm *storm = arg;
+	size_t at = 0;
+
+	while (!atomic_load(&storm->stop)) {
+		const size_t pages = 1 + at % 13;
+
+		ASSERT_OK(madvise(storm->mem + at * PAGE_SIZE, pages * PAGE_SIZE, MADV_DONTNEED));
+		at = (at + 37) % (PAGES - 13);
+		atomic_fetch_add(&storm->rounds, 1);
+	}
+	return NULL;
+}
+
+/* Afterwards nobody has a stale page: host and every vCPU see one memory. */
+TEST_LIMIT(while_pages_are_taken_away, 60)
+{
+	struct storm storm = { .mem = mem_private(PAGES * PAGE_SIZE) };
+	const uint64_t write_rip = GUEST_ADDR(sweep, sweep_write);
+	struct vcpu *vcpus[VCPUS];
+	pthread_t thread;
+
+	make_vcpus(vcpus, storm.mem);
+	ASSERT_EQ(pthread_create(&thread, NULL, take_away, &storm), 0);
+	for (int round = 0; round < ROUNDS || !atomic_load(&storm.rounds); round++) {
+		run_all(vcpus, write_rip, 1);
+		for (uint64_t i = 0; i < PAGES; i++) {
+			const uint64_t value = *(volatile uint64_t *)(storm.mem + i * PAGE_SIZE);
+
+			ASSERT_TRUE(value == 0 || value == i + 1);
+		}
+	}
+	atomic_store(&storm.stop, true);
+	ASSERT_EQ(pthread_join(thread, NULL), 0);
+	host_fill(storm.mem, PAGES, 3000);
+	for (int i = 0; i < VCPUS; i++)
+		EXPECT_EQ(guest_mismatches(vcpus[i], SWEEP_GPA, PAGES, 3000), 0);
+	for (int i = 0; i < VCPUS; i++) {
+		guest_fill(vcpus[i], SWEEP_GPA, PAGES, 4000 + i);
+		EXPECT_EQ(host_mismatches(storm.mem, PAGES, 4000 + i), 0);
+	}
+}
