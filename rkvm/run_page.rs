@@ -17,10 +17,13 @@ use crate::{
 use core::ptr::addr_of_mut;
 use kernel::{mm::virt::VmaNew, prelude::*};
 
-const _: () = assert!(size_of::<uapi::kvm_run>() <= PAGE_SIZE);
+/// Where port I/O data lies: at the end of the first page, so that a program that maps no more than `struct
+/// kvm_run` finds it. Programs take the offset from `kvm_run.io.data_offset`.
+const IO_OFFSET: usize = PAGE_SIZE - IO_BYTES;
+/// Bytes of the largest item.
+const IO_BYTES: usize = 4;
 
-/// Index of the page that port I/O data goes through, on architectures that have it.
-const PIO_PAGE: usize = 1;
+const _: () = assert!(size_of::<uapi::kvm_run>() <= IO_OFFSET);
 
 /// Bytes of an MMIO access that one exit carries.
 pub const MMIO_BYTES: usize = 8;
@@ -190,7 +193,7 @@ impl RunPage {
                     addr_of_mut!((*io).port).write_volatile(access.port);
                     addr_of_mut!((*io).count).write_volatile(access.count);
                     addr_of_mut!((*io).data_offset)
-                        .write_volatile((PIO_PAGE * PAGE_SIZE) as u64);
+                        .write_volatile(IO_OFFSET as u64);
                     uapi::KVM_EXIT_IO
                 }
                 UserExit::MmioRead { gpa, len } => {
@@ -255,23 +258,27 @@ impl RunPage {
         unsafe { addr_of_mut!((*run).__bindgen_anon_1.mmio.data).read_volatile() }
     }
 
-    /// Puts one item of at most 4 bytes in the data page.
+    /// Puts one item of at most 4 bytes where the VMM finds it.
     pub fn write_io(&self, value: u32, size: u8) {
-        let data = self.pages[PIO_PAGE].as_ptr();
         for (index, byte) in value.to_le_bytes().into_iter().take(size.into()).enumerate() {
-            // SAFETY: fewer than five bytes of a page.
-            unsafe { data.add(index).write_volatile(byte) };
+            // SAFETY: the bytes at the end of the page.
+            unsafe { self.io(index).write_volatile(byte) };
         }
     }
 
-    /// Reads an item of `size` bytes (at most 4) from the data page.
+    /// Reads an item of `size` bytes (at most 4) that the VMM has put there.
     pub fn read_io(&self, size: u8) -> u32 {
-        let data = self.pages[PIO_PAGE].as_ptr();
-        let mut value = [0; 4];
+        let mut value = [0; IO_BYTES];
         for (index, byte) in value.iter_mut().take(size.into()).enumerate() {
-            // SAFETY: fewer than five bytes of a page.
-            *byte = unsafe { data.add(index).read_volatile() };
+            // SAFETY: the bytes at the end of the page.
+            *byte = unsafe { self.io(index).read_volatile() };
         }
         u32::from_le_bytes(value)
+    }
+
+    /// A byte of the item.
+    fn io(&self, index: usize) -> *mut u8 {
+        let [run, ..] = &self.pages;
+        run.as_ptr().wrapping_add(IO_OFFSET + index % IO_BYTES)
     }
 }

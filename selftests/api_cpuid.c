@@ -143,9 +143,11 @@ TEST(after_a_run_only_the_same_again)
 GUEST64(asks, "mov %ebx, %eax\n mov %edx, %ecx\n cpuid\n" REPORT "mov %ebx, %eax\n" REPORT
 	      "mov %ecx, %eax\n" REPORT "mov %edx, %eax\n" REPORT "hlt\n");
 
-static void guest_sees(struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t subleaf, uint32_t eax,
-		       uint32_t ebx, uint32_t ecx, uint32_t edx)
+/* What CPUID gives a guest with that table */
+static struct kvm_cpuid_entry2 answer(struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t subleaf)
 {
+	struct kvm_cpuid_entry2 entry = { .function = leaf, .index = subleaf };
+	uint32_t *const outputs[] = { &entry.eax, &entry.ebx, &entry.ecx, &entry.edx };
 	struct vm *vm = vm_new(GUEST_PAGES);
 	struct vcpu *vcpu = vcpu_create(vm, 0);
 	struct kvm_regs regs;
@@ -158,13 +160,24 @@ static void guest_sees(struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t subleaf
 	regs.rbx = leaf;
 	regs.rdx = subleaf;
 	vcpu_set_regs(vcpu, &regs);
-	EXPECT_REPORT(vcpu, eax);
-	EXPECT_REPORT(vcpu, ebx);
-	EXPECT_REPORT(vcpu, ecx);
-	EXPECT_REPORT(vcpu, edx);
-	EXPECT_RUN(vcpu, KVM_EXIT_HLT);
-	vcpu_free(vcpu);
-	vm_free(vm);
+	for (size_t i = 0; i < ARRAY_SIZE(outputs); i++) {
+		ASSERT_RUN(vcpu, KVM_EXIT_IO);
+		memcpy(outputs[i], io_data(vcpu), sizeof(uint32_t));
+	}
+	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	guest_free(vcpu);
+	return entry;
+}
+
+static void guest_sees(struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t subleaf, uint32_t eax,
+		       uint32_t ebx, uint32_t ecx, uint32_t edx)
+{
+	struct kvm_cpuid_entry2 got = answer(cpuid, leaf, subleaf);
+
+	EXPECT_EQ(got.eax, eax);
+	EXPECT_EQ(got.ebx, ebx);
+	EXPECT_EQ(got.ecx, ecx);
+	EXPECT_EQ(got.edx, edx);
 }
 
 /* The supported table with these entries put in place of those of leaf 0x40000000 and above */
@@ -221,10 +234,7 @@ TEST(guest_sees_zeros_where_nothing_is)
 TEST(guest_sees_the_last_basic_leaf_past_the_end)
 {
 	struct kvm_cpuid2 *cpuid = with_entries(NULL, 0);
-	struct kvm_cpuid_entry2 none = { 0 };
-	struct kvm_cpuid_entry2 *last = cpuid_find(cpuid, cpuid_find(cpuid, 0, 0)->eax, 0);
+	struct kvm_cpuid_entry2 last = answer(cpuid, cpuid_find(cpuid, 0, 0)->eax, 0);
 
-	if (!last)
-		last = &none;
-	guest_sees(cpuid, 0x8000007f, 0, last->eax, last->ebx, last->ecx, last->edx);
+	guest_sees(cpuid, 0x8000007f, 0, last.eax, last.ebx, last.ecx, last.edx);
 }
