@@ -22,7 +22,9 @@ use crate::{
 use kernel::{
     mm::virt::VmaNew,
     prelude::*,
+    prelude::fmt,
     static_lock_class,
+    str::CString,
     sync::{Arc, ArcBorrow},
 };
 
@@ -66,7 +68,8 @@ pub fn create(vm: &Arc<Vm>, single: &Arc<SingleHandle>, id: u32) -> Result<isize
         },
         GFP_KERNEL_ACCOUNT,
     )?;
-    let fd = file::anonymous(c"kvm-vcpu", file)?;
+    let name = CString::try_from_fmt(fmt!("kvm-vcpu:{id}"))?;
+    let fd = file::anonymous(&name, file)?;
     single.offer_vcpu(&vcpu);
     Ok(fd)
 }
@@ -83,9 +86,9 @@ impl Vcpu {
         if cmd == uapi::RKVM_RUN {
             return this.run(arg).map(|()| 0);
         }
-        // Unknown commands fail at once, whatever the vCPU does.
+        // Unknown commands fail at once, whatever the vCPU does; EINVAL is what C KVM has for them.
         if !arch::Vcpu::has_ioctl(cmd) && cmd != uapi::RKVM_SET_SIGNAL_MASK {
-            return Err(ENOTTY);
+            return Err(EINVAL);
         }
         let mut state = this.state.lock()?;
         let argument = UserAddress::new(arg);

@@ -210,3 +210,26 @@ TEST(the_ioctls)
 	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
 	EXPECT_MEM(vcpu->vm->ram + OUT, fpu.xmm, XMM_SIZE);
 }
+
+/* A vCPU starts with the reset state, whatever others left in the processor. */
+GUEST64(fresh, "mov $0x10000, %ebx\nfnstcw (%rbx)\nstmxcsr 4(%rbx)\nmov $0x11000, %edi\n"
+	       EACH16(STORE_XMM) "hlt\n");
+
+TEST(a_new_vcpu_has_nothing_of_others)
+{
+	static const uint8_t zeros[XMM_SIZE];
+	struct player other = player_new(GUEST_NEW(MODE_LONG, sse), XMM_SIZE, 0x5a);
+	struct vcpu *vcpu;
+	uint16_t fcw;
+	uint32_t mxcsr;
+
+	play(&other, run_sse);
+	vcpu = GUEST_NEW(MODE_LONG, fresh);
+	memset(vcpu->vm->ram + OUT, 0xff, XMM_SIZE);
+	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_MEM(vcpu->vm->ram + OUT, zeros, XMM_SIZE);
+	memcpy(&fcw, vcpu->vm->ram + IN, sizeof(fcw));
+	memcpy(&mxcsr, vcpu->vm->ram + IN + 4, sizeof(mxcsr));
+	EXPECT_EQ(fcw, 0x37f);
+	EXPECT_EQ(mxcsr, 0x1f80);
+}

@@ -2,7 +2,7 @@
 /* Access to addresses without memory: KVM_EXIT_MMIO for the plain moves. */
 #include <string.h>
 
-#include "lib/x86.h"
+#include "lib/traps.h"
 
 enum { MMIO = 0x40000000 };
 
@@ -176,4 +176,57 @@ TEST(across_the_end_of_ram)
 	EXPECT_EQ(vcpu->vm->ram[0x1ffff], 0x22);
 	answer_read(vcpu, 0x20000, 2, 0x8877);
 	EXPECT_REPORT(vcpu, 0x88772211);
+}
+
+/* The instruction itself lies across two pages. */
+GUEST64(straddling, ".skip 0xffe - 8, 0x90\nmov $0x40000000, %ebx\nnop\nnop\nnop\n"
+		    "movl $0x12345678, 0x10(%rbx)\nhlt\n");
+
+TEST(instruction_across_two_pages)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, straddling);
+
+	expect_write(vcpu, MMIO + 0x10, 4, 0x12345678);
+	EXPECT_RUN(vcpu, KVM_EXIT_HLT);
+}
+
+/* A string instruction runs out of RAM in the middle. */
+GUEST64(run_out, "mov $0x1fffd, %edi\nmov $0x77, %eax\nmov $6, %ecx\ncld\nrep stosb\nhlt\n");
+
+TEST(string_from_ram_into_nothing)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, run_out);
+
+	for (uint64_t i = 0; i < 3; i++)
+		expect_write(vcpu, 0x20000 + i, 1, 0x77);
+	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_MEM(vcpu->vm->ram + 0x1fffc, "\0\x77\x77\x77", 4);
+	EXPECT_EQ(vcpu_regs(vcpu).rcx, 0);
+}
+
+/* The trap flag is honoured behind an instruction that the KVM executed. */
+#define STEP_ON "pushfq\norl $0x100, (%rsp)\npopfq\n"
+
+GUEST64(step_read, "mov $0x40000000, %ebx\n" STEP_ON "mov (%rbx), %eax\nstep_read_next: nop\n");
+LABEL(step_read_next);
+
+TEST(trap_flag_steps_over_a_read)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(step_read);
+
+	answer_read(vcpu, MMIO, 4, 5);
+	EXPECT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(step_read, step_read_next));
+}
+
+GUEST64(step_write, "mov $0x40000000, %ebx\n" STEP_ON "mov %eax, (%rbx)\nstep_write_next: nop\n");
+LABEL(step_write_next);
+
+TEST(trap_flag_steps_over_a_write)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(step_write);
+
+	if (kvm_is_c())
+		SKIP("C KVM loses the debug exception behind a write that goes to the VMM");
+	expect_write(vcpu, MMIO, 4, 0);
+	EXPECT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(step_write, step_write_next));
 }

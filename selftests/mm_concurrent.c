@@ -3,6 +3,8 @@
 /* Several vCPU threads fault at once, also while the host takes pages away. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/sweep.h"
 
@@ -111,4 +113,104 @@ TEST_LIMIT(while_pages_are_taken_away, 60)
 		guest_fill(vcpus[i], SWEEP_GPA, PAGES, 4000 + i);
 		EXPECT_EQ(host_mismatches(storm.mem, PAGES, 4000 + i), 0);
 	}
+}
+
+/* Runs until HLT; memory that is not there for a moment is tried again. */
+static void *run_on(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	for (;;) {
+		if (vcpu_run(vcpu) == 0) {
+			if (vcpu->run->exit_reason == KVM_EXIT_HLT)
+				return NULL;
+			ASSERT_EXIT(vcpu, KVM_EXIT_MMIO);
+		} else {
+			ASSERT_EQ(errno, EFAULT);
+		}
+	}
+}
+
+static void start_fill(struct vcpu **vcpus, pthread_t *threads, uint64_t first)
+{
+	for (int i = 0; i < VCPUS; i++) {
+		sweep_start(vcpus[i], sweep_write, SWEEP_GPA, PAGES, first);
+		ASSERT_EQ(pthread_create(&threads[i], NULL, run_on, vcpus[i]), 0);
+	}
+}
+
+static void join_all(pthread_t *threads)
+{
+	for (int i = 0; i < VCPUS; i++)
+		ASSERT_EQ(pthread_join(threads[i], NULL), 0);
+}
+
+static void expect_one_memory(struct vcpu **vcpus, uint8_t *mem)
+{
+	host_fill(mem, PAGES, 3000);
+	for (int i = 0; i < VCPUS; i++)
+		EXPECT_EQ(guest_mismatches(vcpus[i], SWEEP_GPA, PAGES, 3000), 0);
+	guest_fill(vcpus[0], SWEEP_GPA, PAGES, 4000);
+	EXPECT_EQ(host_mismatches(mem, PAGES, 4000), 0);
+}
+
+TEST_LIMIT(while_the_protection_changes, 60)
+{
+	uint8_t *mem = mem_private(PAGES * PAGE_SIZE);
+	struct vcpu *vcpus[VCPUS];
+	pthread_t threads[VCPUS];
+
+	make_vcpus(vcpus, mem);
+	for (uint64_t round = 0; round < ROUNDS; round++) {
+		start_fill(vcpus, threads, round);
+		for (int i = 0; i < 10; i++) {
+			ASSERT_OK(mprotect(mem, PAGES * PAGE_SIZE, PROT_READ));
+			ASSERT_OK(mprotect(mem, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE));
+		}
+		join_all(threads);
+		EXPECT_EQ(host_mismatches(mem, PAGES, round), 0);
+	}
+	expect_one_memory(vcpus, mem);
+}
+
+TEST_LIMIT(while_the_slot_comes_and_goes, 60)
+{
+	const uint64_t size = PAGES * PAGE_SIZE;
+	uint8_t *mem = mem_private(size);
+	struct vcpu *vcpus[VCPUS];
+	pthread_t threads[VCPUS];
+
+	make_vcpus(vcpus, mem);
+	for (uint64_t round = 0; round < ROUNDS; round++) {
+		start_fill(vcpus, threads, round);
+		for (int i = 0; i < 3; i++) {
+			ASSERT_OK(vm_set_slot(vcpus[0]->vm, 1, SWEEP_GPA, 0, mem, 0));
+			ASSERT_OK(vm_set_slot(vcpus[0]->vm, 1, SWEEP_GPA, size, mem, 0));
+		}
+		join_all(threads);
+	}
+	expect_one_memory(vcpus, mem);
+}
+
+/* Each fork write-protects everything under the running vCPUs. */
+TEST_LIMIT(while_the_process_forks, 60)
+{
+	uint8_t *mem = mem_private(PAGES * PAGE_SIZE);
+	struct vcpu *vcpus[VCPUS];
+	pthread_t threads[VCPUS];
+	pid_t child;
+
+	make_vcpus(vcpus, mem);
+	for (uint64_t round = 0; round < ROUNDS; round++) {
+		start_fill(vcpus, threads, round);
+		child = ASSERT_OK(fork());
+		if (!child) {
+			host_fill(mem, PAGES, 7777);
+			_exit(0);
+		}
+		join_all(threads);
+		ASSERT_EQ(waitpid(child, NULL, 0), child);
+		EXPECT_EQ(host_mismatches(mem, PAGES, round), 0);
+	}
+	expect_one_memory(vcpus, mem);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Memory of 2 MiB host pages, and what splits them. */
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,4 +126,56 @@ TEST(slot_deleted_and_made_again)
 		ASSERT_OK(vm_set_slot(vcpu->vm, 1, SWEEP_GPA, 0, mem, 0));
 		ASSERT_OK(vm_set_slot(vcpu->vm, 1, SWEEP_GPA, PAGES * PAGE_SIZE, mem, 0));
 	}
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* Small pages that the guest has mapped become a large one, contents and all. */
+TEST(small_pages_collapsed)
+{
+	uint8_t *mem = mem_private(HUGE_PAGES * HUGE_SIZE);
+	struct vcpu *vcpu = sweep_new(mem, PAGES);
+
+	ASSERT_OK(madvise(mem, HUGE_PAGES * HUGE_SIZE, MADV_NOHUGEPAGE));
+	guest_fill(vcpu, SWEEP_GPA, PAGES, 1);
+	ASSERT_OK(madvise(mem, HUGE_PAGES * HUGE_SIZE, MADV_HUGEPAGE));
+	if (madvise(mem, HUGE_PAGES * HUGE_SIZE, MADV_COLLAPSE))
+		SKIP("the host could not collapse the pages");
+	EXPECT_EQ(guest_mismatches(vcpu, SWEEP_GPA, PAGES, 1), 0);
+	guest_fill(vcpu, SWEEP_GPA, PAGES, 5000);
+	EXPECT_EQ(host_mismatches(mem, PAGES, 5000), 0);
+}
+
+static void reserve_huge_pages(const char *count)
+{
+	int fd = open("/proc/sys/vm/nr_hugepages", O_WRONLY);
+
+	if (fd < 0)
+		SKIP("the host has no hugetlb pages");
+	ASSERT_OK(write(fd, count, strlen(count)));
+	close(fd);
+}
+
+TEST(hugetlb_memory)
+{
+	struct vcpu *vcpu;
+	uint8_t *mem;
+
+	reserve_huge_pages("4");
+	mem = mmap(NULL, HUGE_PAGES * HUGE_SIZE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (mem == MAP_FAILED) {
+		reserve_huge_pages("0");
+		SKIP("the host has no hugetlb pages to give");
+	}
+	vcpu = sweep_new(mem, PAGES);
+	guest_fill(vcpu, SWEEP_GPA, PAGES, 1);
+	EXPECT_EQ(host_mismatches(mem, PAGES, 1), 0);
+	/* Given back under the guest */
+	ASSERT_OK(munmap(mem, HUGE_PAGES * HUGE_SIZE));
+	reserve_huge_pages("0");
+	sweep_start(vcpu, sweep_peek, SWEEP_GPA, 1, 0);
+	EXPECT_ERRNO(vcpu_run(vcpu), EFAULT);
 }

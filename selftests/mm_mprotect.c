@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mprotect and munmap under a guest: what the host may not do, the guest cannot. */
+#define _GNU_SOURCE
 #include "lib/sweep.h"
 
 enum { PAGES = 16 };
@@ -67,4 +68,18 @@ TEST(a_slot_without_memory)
 	ASSERT_OK(munmap(mem, PAGES * PAGE_SIZE));
 	expect_efault(vcpu, sweep_peek, SWEEP_GPA);
 	expect_efault(vcpu, sweep_write, SWEEP_GPA);
+}
+
+/* Memory that moves away by mremap is no longer the slot's. */
+TEST(memory_moved_elsewhere)
+{
+	uint8_t *mem = mem_private(PAGES * PAGE_SIZE), *there;
+	struct vcpu *vcpu = sweep_new(mem, PAGES);
+
+	guest_fill(vcpu, SWEEP_GPA, PAGES, 1);
+	there = mremap(mem, PAGES * PAGE_SIZE, PAGES * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       mem_private(PAGES * PAGE_SIZE));
+	ASSERT_OK((long)there);
+	expect_efault(vcpu, sweep_write, SWEEP_GPA);
+	EXPECT_EQ(host_mismatches(there, PAGES, 1), 0);
 }

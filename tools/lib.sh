@@ -66,7 +66,7 @@ fi
 # Only what a download needs of the environment comes along.
 proxies=$(env | grep -i -E "^(https?|no)_proxy=[^[:space:]]*$") || true
 cd "$root$dir"
-exec chroot "$root" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 $proxies \
+exec chroot "$root" /usr/bin/env -i HOME=/tmp TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 $proxies \
 	PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 	sh -c "cd \"\$0\" && exec \"\$@\"" "$dir" "$@"
 '

@@ -49,6 +49,7 @@ pub fn handle(
             cpu: loaded.here().cpu().number(),
         }));
     }
+    core.vmcs.set_launched();
     match reason.basic() {
         Reason::ExternalInterrupt => Some(Leave::Interrupt),
         Reason::Cpuid => cpuid(core, loaded),

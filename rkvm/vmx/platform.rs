@@ -188,7 +188,8 @@ impl Platform {
     /// KVM_CHECK_EXTENSION for what x86 has.
     pub fn check_extension(&self, extension: u32) -> isize {
         match extension {
-            uapi::KVM_CAP_EXT_CPUID
+            uapi::KVM_CAP_HLT
+            | uapi::KVM_CAP_EXT_CPUID
             | uapi::KVM_CAP_USER_NMI
             | uapi::KVM_CAP_NOP_IO_DELAY
             | uapi::KVM_CAP_GET_MSR_FEATURES => 1,

@@ -177,7 +177,6 @@ impl Core {
                 cpu: loaded.here().cpu().number(),
             }));
         }
-        self.vmcs.set_launched();
         self.guest.forget();
         handle::handle(self, loaded, irq_off, page)
     }

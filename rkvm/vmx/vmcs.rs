@@ -116,7 +116,7 @@ impl Vmcs {
         self.launch
     }
 
-    /// An entry has succeeded.
+    /// An entry has succeeded; one that fails on the guest state leaves the VMCS clear.
     pub fn set_launched(&mut self) {
         self.launch = Launch::Launched;
     }

@@ -86,13 +86,15 @@ impl DebugRegisters {
     }
 
     /// After the last exit before interrupts are let in.
+    ///
+    /// An exit turns breakpoints off in DR7, so that the host's have to come back in any case.
     #[inline]
     pub fn leave(&mut self, irq_off: &IrqOff<'_>) {
         if self.place != Place::Memory {
             self.dr6();
             self.place = Place::Memory;
             DebugAddresses::reset_status();
-            breakpoints::restore(irq_off);
         }
+        breakpoints::restore(irq_off);
     }
 }

@@ -121,6 +121,12 @@ fn interrupt(core: &mut Core, irq: u32) -> Result {
 const COUNT_SIZE: usize = size_of::<u32>();
 const PADDED_COUNT_SIZE: usize = size_of::<u64>();
 
+/// Reads a header of [`PADDED_COUNT_SIZE`] bytes, whose second half means nothing.
+fn read_padded_count(argument: UserAddress) -> Result<usize> {
+    let header = argument.read::<u64>()?;
+    Ok(header as u32 as usize)
+}
+
 /// The most entries of KVM_GET_MSRS and KVM_SET_MSRS.
 const MAX_MSR_ENTRIES: usize = 256;
 
@@ -130,7 +136,7 @@ pub fn get_msrs(
     mut read: impl FnMut(u32) -> Option<u64>,
 ) -> Result<isize> {
     let mut entries = read_msr_entries(argument)?;
-    let mut count = 0;
+    let mut count = 0isize;
     for entry in entries.iter_mut() {
         match read(entry.index) {
             Some(value) => entry.data = value,
@@ -138,9 +144,8 @@ pub fn get_msrs(
         }
         count += 1;
     }
-    let done = entries.get(..count).unwrap_or(&[]);
-    argument.offset(PADDED_COUNT_SIZE).write_array(done)?;
-    Ok(count as isize)
+    argument.offset(PADDED_COUNT_SIZE).write_array(&entries)?;
+    Ok(count)
 }
 
 /// KVM_SET_MSRS: writes until one is refused, and returns how many were written.
@@ -162,7 +167,7 @@ fn set_msrs(core: &mut Core, argument: UserAddress) -> Result<isize> {
 }
 
 fn read_msr_entries(argument: UserAddress) -> Result<KVVec<uapi::kvm_msr_entry>> {
-    let count = argument.read::<u32>()? as usize;
+    let count = read_padded_count(argument)?;
     if count >= MAX_MSR_ENTRIES {
         return Err(E2BIG);
     }
@@ -183,7 +188,7 @@ pub fn get_msr_list(list: &[u32], argument: UserAddress) -> Result<isize> {
 
 /// KVM_GET_SUPPORTED_CPUID. `E2BIG` where the VMM has too little room.
 pub fn get_supported_cpuid(entries: &[CpuidEntry], argument: UserAddress) -> Result<isize> {
-    let room = argument.read::<u32>()? as usize;
+    let room = read_padded_count(argument)?;
     if room < entries.len() {
         return Err(E2BIG);
     }
@@ -192,9 +197,9 @@ pub fn get_supported_cpuid(entries: &[CpuidEntry], argument: UserAddress) -> Res
     Ok(0)
 }
 
-/// KVM_SET_CPUID2. `E2BIG` for more than [`MAX_ENTRIES`].
+/// KVM_SET_CPUID2. `E2BIG` for more than [`MAX_ENTRIES`]; `EINVAL` for another CPUID once the vCPU has run.
 fn set_cpuid(core: &mut Core, argument: UserAddress) -> Result {
-    let count = argument.read::<u32>()? as usize;
+    let count = read_padded_count(argument)?;
     if count > MAX_ENTRIES {
         return Err(E2BIG);
     }
@@ -203,6 +208,15 @@ fn set_cpuid(core: &mut Core, argument: UserAddress) -> Result {
         .read_array::<CpuidEntry>(count)?;
     let mut entries = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
     entries.extend_from_slice(&read, GFP_KERNEL_ACCOUNT)?;
+    if core.has_run {
+        let runtime = {
+            let loaded = core.load();
+            core.runtime(core.guest.cr4(&loaded))
+        };
+        let layout = &core.vm.platform().xsave_layout;
+        let same = core.cpuid.is_same(entries, &runtime, layout)?;
+        return same.then_some(()).ok_or(EINVAL);
+    }
     let cpuid = GuestCpuid::new(entries)?;
     let loaded = core.load();
     core.set_cpuid(&loaded, cpuid);
@@ -211,7 +225,7 @@ fn set_cpuid(core: &mut Core, argument: UserAddress) -> Result {
 
 /// KVM_GET_CPUID2. `E2BIG` with the count written back where the VMM has too little room.
 fn get_cpuid(core: &mut Core, argument: UserAddress) -> Result {
-    let room = argument.read::<u32>()? as usize;
+    let room = read_padded_count(argument)?;
     let entries = core.cpuid.entries();
     argument.write(entries.len() as u32)?;
     if room < entries.len() {

@@ -91,6 +91,8 @@ pub struct Core {
     pub cr8: u64,
     /// What the VMM is doing for the guest.
     pub pending: Pending,
+    /// The guest has been entered.
+    pub has_run: bool,
     /// The VMM wants to know when an interrupt can be injected.
     pub window_requested: bool,
 }
@@ -114,9 +116,13 @@ impl Vcpu {
         ioctl::serve(self, cmd, argument)
     }
 
-    /// KVM_RUN.
+    /// KVM_RUN. `EINVAL` for a CR8 that does not exist.
     pub fn run(&mut self, page: &RunPage) -> Result {
+        const HIGHEST_PRIORITY: u64 = 15;
         let request = page.request();
+        if request.cr8 > HIGHEST_PRIORITY {
+            return Err(EINVAL);
+        }
         self.core.cr8 = request.cr8;
         self.core.window_requested = request.interrupt_window;
         let result = {
@@ -170,6 +176,7 @@ impl Core {
             debug: DebugRegisters::default(),
             cr8: 0,
             pending: Pending::None,
+            has_run: false,
             window_requested: false,
         };
         let loaded = core.load();
@@ -366,6 +373,7 @@ impl Core {
 
     /// KVM_RUN, once nothing is pending.
     fn run(&mut self, fpu: &crate::host::x86::fpu::InGuest<'_>, page: &RunPage) -> Result<UserExit> {
+        self.has_run = true;
         loop {
             if let Some(exit) = self.run_once(fpu, page)? {
                 return Ok(exit);

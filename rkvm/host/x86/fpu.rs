@@ -11,7 +11,6 @@ use crate::host::{
     cpu::{IrqOff, PreemptOff},
     symbols::{functions, Functions},
 };
-use core::ptr;
 use kernel::{error::to_result, prelude::*};
 
 /// Components FP and SSE, in XCR0 and in the header of an XSAVE image.
@@ -74,13 +73,15 @@ impl GuestFpu {
         if image.len() < self.image_size() {
             return Err(EINVAL);
         }
+        // Guests have no protection keys; the function wants a place for them all the same.
+        let mut pkru = 0;
         // SAFETY: as in `image`; the state changes only where the image is valid.
         to_result(unsafe {
             (self.functions.fpu_copy_uabi_to_guest_fpstate)(
                 &mut *self.raw,
                 image.as_ptr().cast(),
                 allowed,
-                ptr::null_mut(),
+                &mut pkru,
             )
         })
     }
