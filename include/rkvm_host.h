@@ -46,6 +46,8 @@ long rkvm_page_slow(unsigned long hva, bool write, struct page **page);
 u64 rkvm_page_pfn(struct page *page);
 void rkvm_page_release(struct page *page, bool dirty);
 unsigned int rkvm_host_mapping_shift(struct mm_struct *mm, unsigned long hva);
+int rkvm_get_user_u32(u64 addr, u32 *value);
+int rkvm_get_user_u64(u64 addr, u64 *value);
 bool rkvm_user_range_ok(u64 addr, u64 size);
 void *rkvm_page_alloc(void);
 void rkvm_page_free(void *page);
@@ -60,6 +62,7 @@ void rkvm_cpuhp_remove(int state);
 
 bool rkvm_cpu_has_vmx(void);
 bool rkvm_fpu_needs_reload(void);
+void rkvm_fpu_legacy(const struct fpu_guest *fpu, void *image);
 u16 rkvm_fs_selector(void);
 u16 rkvm_gs_selector(void);
 u64 rkvm_user_fs_base(void);
@@ -86,12 +89,14 @@ RKVM_IOCTL(GET_API_VERSION);
 RKVM_IOCTL(CREATE_VM);
 RKVM_IOCTL(CHECK_EXTENSION);
 RKVM_IOCTL(GET_VCPU_MMAP_SIZE);
-RKVM_IOCTL(GET_MSR_INDEX_LIST);
-RKVM_IOCTL(GET_MSR_FEATURE_INDEX_LIST);
-RKVM_IOCTL(GET_SUPPORTED_CPUID);
 RKVM_IOCTL(CREATE_VCPU);
 RKVM_IOCTL(SET_USER_MEMORY_REGION);
 RKVM_IOCTL(RUN);
+RKVM_IOCTL(SET_SIGNAL_MASK);
+#ifdef CONFIG_X86_64
+RKVM_IOCTL(GET_MSR_INDEX_LIST);
+RKVM_IOCTL(GET_MSR_FEATURE_INDEX_LIST);
+RKVM_IOCTL(GET_SUPPORTED_CPUID);
 RKVM_IOCTL(GET_REGS);
 RKVM_IOCTL(SET_REGS);
 RKVM_IOCTL(GET_SREGS);
@@ -102,11 +107,10 @@ RKVM_IOCTL(GET_MSRS);
 RKVM_IOCTL(SET_MSRS);
 RKVM_IOCTL(SET_CPUID2);
 RKVM_IOCTL(GET_CPUID2);
-RKVM_IOCTL(SET_SIGNAL_MASK);
 RKVM_IOCTL(INTERRUPT);
 RKVM_IOCTL(NMI);
+#endif
 #undef RKVM_IOCTL
-
 #endif
 
 #endif /* RKVM_HOST_H */

@@ -79,8 +79,6 @@ pub enum UserExit {
     FailEntry { reason: u64, cpu: u32 },
     /// KVM_EXIT_INTERNAL_ERROR with its data words.
     InternalError { suberror: u32, data: [u64; 4], words: u32 },
-    /// KVM_EXIT_UNKNOWN: nothing has happened yet.
-    Unknown { reason: u64 },
 }
 
 /// What a VMM asks for before KVM_RUN.
@@ -241,10 +239,6 @@ impl RunPage {
                         addr_of_mut!((*internal).data[index]).write_volatile(word);
                     }
                     uapi::KVM_EXIT_INTERNAL_ERROR
-                }
-                UserExit::Unknown { reason } => {
-                    addr_of_mut!((*detail).hw.hardware_exit_reason).write_volatile(reason);
-                    uapi::KVM_EXIT_UNKNOWN
                 }
             };
             addr_of_mut!((*run).exit_reason).write_volatile(reason);

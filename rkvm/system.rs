@@ -6,8 +6,8 @@ use crate::{
     arch,
     host::{
         bindings as uapi,
-        device::DeviceObject,
-        file::{self, FileObject},
+        device::{DeviceObject, Session},
+        file,
     },
     run_page::RunPage,
     single::SingleHandle,
@@ -18,73 +18,84 @@ use crate::{
 use kernel::{
     mm::virt::VmaNew,
     prelude::*,
-    sync::{Arc, ArcBorrow},
+    sync::Arc,
 };
 
 /// KVM_GET_API_VERSION.
 const API_VERSION: isize = 12;
 
-/// An open descriptor of the device.
+/// An open descriptor of the device that has made a VM.
+#[pin_data]
 pub struct System {
     platform: Arc<arch::Platform>,
-    single: Arc<SingleHandle>,
+    #[pin]
+    single: SingleHandle,
 }
 
 impl DeviceObject for System {
     type Context = Arc<arch::Platform>;
 
-    fn open(platform: &Self::Context) -> Result<Arc<Self>> {
-        let single = Arc::pin_init(SingleHandle::new(), GFP_KERNEL)?;
-        Ok(Arc::new(
-            Self {
+    fn new(platform: &Self::Context) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
                 platform: platform.clone(),
-                single,
-            },
-            GFP_KERNEL,
-        )?)
+                single <- SingleHandle::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
     }
-}
 
-impl FileObject for System {
-    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
+    fn context(&self) -> &Self::Context {
+        &self.platform
+    }
+
+    fn ioctl(session: Session<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
+        let platform = session.context();
         match cmd {
             uapi::RKVM_GET_API_VERSION => no_argument(arg).map(|()| API_VERSION),
-            uapi::RKVM_CREATE_VM => this.create_vm(arg),
-            uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(&this.platform, arg)),
+            uapi::RKVM_CREATE_VM => Self::create_vm(&session.get_or_make()?.into(), arg),
+            uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(platform, arg)),
             uapi::RKVM_GET_VCPU_MMAP_SIZE => {
                 no_argument(arg).map(|()| RunPage::MMAP_SIZE as isize)
             }
-            _ => match this.platform.system_ioctl(cmd, UserAddress::new(arg)) {
-                Err(error) if error == ENOTTY => this.pass_on(cmd, arg),
+            _ => match platform.system_ioctl(cmd, UserAddress::new(arg)) {
+                Err(error) if error == ENOTTY => {
+                    let system = session.get().ok_or(ENOTTY)?;
+                    Self::pass_on(&system.into(), cmd, arg)
+                }
                 result => result,
             },
         }
     }
 
-    fn mmap(this: ArcBorrow<'_, Self>, vma: &VmaNew, first_page: usize) -> Result {
-        this.single.vcpu().map_err(|_| ENODEV)?.mmap(vma, first_page)
+    fn mmap(session: Session<'_, Self>, vma: &VmaNew, first_page: usize) -> Result {
+        let system = session.get().ok_or(ENODEV)?;
+        let vcpu = system.single.vcpu().map_err(|_| ENODEV)?;
+        vcpu.mmap(vma, first_page)
     }
 }
 
 impl System {
     /// KVM_CREATE_VM. `EINVAL` for a machine type that the architecture does not have.
-    fn create_vm(&self, kind: usize) -> Result<isize> {
-        let vm = Vm::new(self.platform.clone(), kind)?;
-        let file = Arc::new(
-            VmFile::new(vm.clone(), self.single.clone()),
-            GFP_KERNEL_ACCOUNT,
-        )?;
+    fn create_vm(this: &Arc<Self>, kind: usize) -> Result<isize> {
+        let vm = Vm::new(this.platform.clone(), kind)?;
+        let file = Arc::new(VmFile::new(vm.clone(), this.clone()), GFP_KERNEL_ACCOUNT)?;
         let fd = file::anonymous(c"kvm-vm", file)?;
-        self.single.offer_vm(&vm);
+        this.single.offer_vm(&vm);
         Ok(fd)
     }
 
+    /// The single-handle mode of this descriptor.
+    pub fn single(&self) -> &SingleHandle {
+        &self.single
+    }
+
     /// The single-handle mode.
-    fn pass_on(&self, cmd: u32, arg: usize) -> Result<isize> {
+    fn pass_on(this: &Arc<Self>, cmd: u32, arg: usize) -> Result<isize> {
         if VmFile::has_ioctl(cmd) {
-            Vm::ioctl(&self.single.vm()?, &self.single, cmd, arg)
+            Vm::ioctl(&this.single.vm()?, this, cmd, arg)
         } else {
-            Vcpu::ioctl(&*self.single.vcpu()?, cmd, arg)
+            Vcpu::ioctl(&*this.single.vcpu()?, cmd, arg)
         }
     }
 }

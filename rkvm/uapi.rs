@@ -45,6 +45,13 @@ plain!(
 #[repr(transparent)]
 struct Bytes<T>(T);
 
+impl<T> Bytes<T> {
+    fn of(value: &T) -> &Self {
+        // SAFETY: the type is transparent.
+        unsafe { &*(value as *const T).cast() }
+    }
+}
+
 // SAFETY: any bytes are a valid `T`.
 unsafe impl<T: Plain> FromBytes for Bytes<T> {}
 // SAFETY: no byte of a `T` is uninitialised.
@@ -75,8 +82,8 @@ impl UserAddress {
     }
 
     /// Copies a value out. `EFAULT` if the memory is not writable.
-    pub fn write<T: Plain>(self, value: T) -> Result {
-        self.slice(size_of::<T>()).writer().write(&Bytes(value))
+    pub fn write<T: Plain>(self, value: &T) -> Result {
+        self.slice(size_of::<T>()).writer().write(Bytes::of(value))
     }
 
     /// Copies bytes in.
@@ -100,7 +107,7 @@ impl UserAddress {
     pub fn write_array<T: Plain>(self, values: &[T]) -> Result {
         let mut writer = self.slice(core::mem::size_of_val(values)).writer();
         for value in values {
-            writer.write(&Bytes(*value))?;
+            writer.write(Bytes::of(value))?;
         }
         Ok(())
     }

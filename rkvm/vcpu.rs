@@ -15,7 +15,7 @@ use crate::{
     },
     request::Kick,
     run_page::RunPage,
-    single::SingleHandle,
+    system::System,
     uapi::UserAddress,
     vm::Vm,
 };
@@ -45,7 +45,7 @@ struct State {
 }
 
 /// KVM_CREATE_VCPU: makes the vCPU and its file. `ENOMEM`, `EMFILE`.
-pub fn create(vm: &Arc<Vm>, single: &Arc<SingleHandle>, id: u32) -> Result<isize> {
+pub fn create(vm: &Arc<Vm>, system: &Arc<System>, id: u32) -> Result<isize> {
     let kick = Arc::new(Kick::new(), GFP_KERNEL_ACCOUNT)?;
     let run = RunPage::new()?;
     let state = State {
@@ -64,13 +64,13 @@ pub fn create(vm: &Arc<Vm>, single: &Arc<SingleHandle>, id: u32) -> Result<isize
     let file = Arc::new(
         VcpuFile {
             vcpu: vcpu.clone(),
-            single: single.clone(),
+            system: system.clone(),
         },
         GFP_KERNEL_ACCOUNT,
     )?;
     let name = CString::try_from_fmt(fmt!("kvm-vcpu:{id}"))?;
     let fd = file::anonymous(&name, file)?;
-    single.offer_vcpu(&vcpu);
+    system.single().offer_vcpu(&vcpu);
     Ok(fd)
 }
 
@@ -160,7 +160,7 @@ fn read_signal_mask(arg: usize) -> Result<Option<SignalMask>> {
 /// An open descriptor of a vCPU.
 struct VcpuFile {
     vcpu: Arc<Vcpu>,
-    single: Arc<SingleHandle>,
+    system: Arc<System>,
 }
 
 impl FileObject for VcpuFile {
@@ -173,6 +173,6 @@ impl FileObject for VcpuFile {
     }
 
     fn release(this: ArcBorrow<'_, Self>) {
-        this.single.forget_vcpu(&this.vcpu);
+        this.system.single().forget_vcpu(&this.vcpu);
     }
 }

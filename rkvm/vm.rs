@@ -10,8 +10,7 @@ use crate::{
     arch,
     host::{bindings as uapi, file::FileObject, process::Process},
     mmu::Mmu,
-    single::SingleHandle,
-    system::check_extension,
+    system::{check_extension, System},
     uapi::UserAddress,
     vcpu,
 };
@@ -73,13 +72,13 @@ impl Vm {
     /// Serves a VM ioctl.
     pub fn ioctl(
         this: &Arc<Self>,
-        single: &Arc<SingleHandle>,
+        system: &Arc<System>,
         cmd: u32,
         arg: usize,
     ) -> Result<isize> {
         this.check_process()?;
         match cmd {
-            uapi::RKVM_CREATE_VCPU => Self::create_vcpu(this, single, arg),
+            uapi::RKVM_CREATE_VCPU => Self::create_vcpu(this, system, arg),
             uapi::RKVM_SET_USER_MEMORY_REGION => {
                 let region = UserAddress::new(arg).read::<uapi::kvm_userspace_memory_region>()?;
                 this.mmu.set_region(&region).map(|()| 0)
@@ -90,7 +89,7 @@ impl Vm {
     }
 
     /// KVM_CREATE_VCPU. `EINVAL` for an id out of range or too many vCPUs, `EEXIST` for one in use.
-    fn create_vcpu(this: &Arc<Self>, single: &Arc<SingleHandle>, id: usize) -> Result<isize> {
+    fn create_vcpu(this: &Arc<Self>, system: &Arc<System>, id: usize) -> Result<isize> {
         let id = u32::try_from(id)
             .ok()
             .filter(|id| *id < arch::MAX_VCPU_ID)
@@ -105,7 +104,7 @@ impl Vm {
             }
             ids.push(id, GFP_KERNEL_ACCOUNT)?;
         }
-        let made = vcpu::create(this, single, id);
+        let made = vcpu::create(this, system, id);
         if made.is_err() {
             this.vcpu_ids.lock().retain(|known| *known != id);
         }
@@ -116,13 +115,13 @@ impl Vm {
 /// An open descriptor of a VM.
 pub struct VmFile {
     vm: Arc<Vm>,
-    single: Arc<SingleHandle>,
+    system: Arc<System>,
 }
 
 impl VmFile {
     /// A file for `vm`.
-    pub fn new(vm: Arc<Vm>, single: Arc<SingleHandle>) -> Self {
-        Self { vm, single }
+    pub fn new(vm: Arc<Vm>, system: Arc<System>) -> Self {
+        Self { vm, system }
     }
 
     /// Whether `cmd` is a VM ioctl.
@@ -136,11 +135,11 @@ impl VmFile {
 
 impl FileObject for VmFile {
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
-        Vm::ioctl(&this.vm, &this.single, cmd, arg)
+        Vm::ioctl(&this.vm, &this.system, cmd, arg)
     }
 
     fn release(this: ArcBorrow<'_, Self>) {
-        this.single.forget_vm(&this.vm);
+        this.system.single().forget_vm(&this.vm);
     }
 }
 

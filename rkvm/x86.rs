@@ -16,6 +16,7 @@ pub mod paging;
 pub mod port;
 pub mod regs;
 pub mod shared_msrs;
+pub mod task_switch;
 pub mod vcpu;
 
 pub use crate::vmx::{

@@ -125,7 +125,8 @@ TEST(a_count_of_0_does_nothing)
 	EXPECT_EQ(vcpu_regs(vcpu).rsi, GUEST_DATA);
 }
 
-GUEST64(downwards, "mov $0x3f8, %edx\nmov $0x10003, %esi\nmov $4, %ecx\nstd\nrep outsb\ncld\nhlt\n");
+GUEST64(downwards, "mov $0x3f8, %edx\nmov $0x10003, %esi\nmov $4, %ecx\n"
+		   "std\nrep outsb\ncld\nhlt\n");
 
 TEST(downwards_with_the_direction_flag)
 {

@@ -9,12 +9,13 @@ enum { USER_STACK = 0x18000 };
 /* Ring 0 sets the MSRs up and leaves for ring 3, which calls three times. */
 GUEST64(calls,
 	"mov $0xc0000080, %ecx\nrdmsr\nor $1, %eax\nwrmsr\n"	/* EFER.SCE */
-	"mov $0xc0000081, %ecx\nxor %eax, %eax\nmov $0x00130008, %edx\nwrmsr\n"	/* STAR */
+	"mov $0xc0000081, %ecx\nxor %eax, %eax\n"
+	"mov $0x00130008, %edx\nwrmsr\n"			/* STAR */
 	"inc %ecx\nlea calls_entry(%rip), %rax\nxor %edx, %edx\nwrmsr\n"	/* LSTAR */
 	"mov $0xc0000084, %ecx\nmov $0x200, %eax\nwrmsr\n"	/* SFMASK: IF */
 	"mov $0xc0000101, %ecx\nmov $0x1111, %eax\nwrmsr\n"	/* GS_BASE */
 	"inc %ecx\nmov $0x2222, %eax\nwrmsr\n"			/* KERNEL_GS_BASE */
-	"push $0x1b\npush $0x18000\npush $0x3202\npush $0x23\n"	/* SS, RSP, RFLAGS with IOPL 3, CS */
+	"push $0x1b\npush $0x18000\npush $0x3202\npush $0x23\n"	/* SS, RSP, RFLAGS (IOPL 3), CS */
 	"lea calls_user(%rip), %rax\npush %rax\niretq\n"
 	"calls_user:\n"
 	"mov $10, %eax\n"

@@ -75,7 +75,8 @@ TEST(another_process_is_refused)
 		EXPECT_ERRNO(vcpu_run(vcpu), EIO);
 		EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_REGS, &regs), EIO);
 		EXPECT_ERRNO(ioctl(vcpu->vm->fd, KVM_CREATE_VCPU, 1), EIO);
-		EXPECT_ERRNO(vm_set_slot(vcpu->vm, 1, 0x40000000, PAGE_SIZE, vcpu->vm->ram, 0), EIO);
+		EXPECT_ERRNO(vm_set_slot(vcpu->vm, 1, 0x40000000, PAGE_SIZE, vcpu->vm->ram, 0),
+			     EIO);
 		_exit(0);
 	}
 	ASSERT_EQ(waitpid(child, &status, 0), child);

@@ -4,7 +4,12 @@
 
 #![allow(
     clippy::all,
+    clippy::cast_lossless,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks,
     dead_code,
+    improper_ctypes,
     missing_docs,
     non_camel_case_types,
     non_snake_case,
@@ -14,8 +19,15 @@
     unsafe_op_in_unsafe_fn
 )]
 
+#[cfg(CONFIG_X86_64)]
+use kernel::bindings::fpstate;
 use kernel::bindings::{
-    file_operations, fpstate, mm_struct, mmu_notifier, mmu_notifier_ops, mutex, page, sigset_t,
+    file_operations, mm_struct, mmu_notifier, mmu_notifier_ops, mutex, page, sigset_t,
 };
+#[cfg(CONFIG_ARM64)]
+use kernel::bindings::{user_fpsimd_state, user_pt_regs};
 
-include!(concat!(env!("RKVM_OBJ"), "/rkvm/host/bindings_generated.rs"));
+include!(concat!(
+    env!("RKVM_OBJ"),
+    "/rkvm/host/bindings_generated.rs"
+));

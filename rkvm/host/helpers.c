@@ -205,6 +205,16 @@ out:
 	return shift;
 }
 
+int rkvm_get_user_u32(u64 addr, u32 *value)
+{
+	return get_user(*value, (u32 __user *)(unsigned long)addr);
+}
+
+int rkvm_get_user_u64(u64 addr, u64 *value)
+{
+	return get_user(*value, (u64 __user *)(unsigned long)addr);
+}
+
 bool rkvm_user_range_ok(u64 addr, u64 size)
 {
 	return access_ok((void __user *)(unsigned long)addr, size);

@@ -29,6 +29,34 @@ notrace bool rkvm_fpu_needs_reload(void)
 	return test_thread_flag(TIF_NEED_FPU_LOAD);
 }
 
+/*
+ * The FXSAVE image of a guest state that is not in registers. XSAVE leaves a component out of memory while it is in
+ * its initial state (SDM volume 1, 13.6), so that such a component is made up here.
+ */
+void rkvm_fpu_legacy(const struct fpu_guest *fpu, void *image)
+{
+	const struct xregs_state *xsave = &fpu->fpstate->regs.xsave;
+	struct fxregs_state *legacy = image;
+	u64 present = XFEATURE_MASK_FPSSE;
+
+	*legacy = xsave->i387;
+	if (boot_cpu_has(X86_FEATURE_XSAVE))
+		present = xsave->header.xfeatures;
+	if (!(present & XFEATURE_MASK_FP)) {
+		legacy->cwd = 0x37f;
+		legacy->swd = 0;
+		legacy->twd = 0;
+		legacy->fop = 0;
+		legacy->rip = 0;
+		legacy->rdp = 0;
+		memset(legacy->st_space, 0, sizeof(legacy->st_space));
+	}
+	if (!(present & XFEATURE_MASK_SSE))
+		memset(legacy->xmm_space, 0, sizeof(legacy->xmm_space));
+	if (!(present & (XFEATURE_MASK_SSE | XFEATURE_MASK_YMM)))
+		legacy->mxcsr = 0x1f80;
+}
+
 notrace u16 rkvm_fs_selector(void)
 {
 	u16 sel;

@@ -16,7 +16,7 @@ use crate::{
         user_page::{self, Intent, UserPage},
     },
     memslot::{Hint, Slot, Slots},
-    types::{Gfn, Gpa, Hva, Pfn, PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE},
+    types::{Gfn, Gpa, Hva, Pfn, PAGE_SHIFT, PAGE_SIZE},
 };
 use core::sync::atomic::Ordering;
 use kernel::{prelude::*, sync::Arc};
@@ -154,6 +154,18 @@ impl View {
         self.refresh(mmu);
         let hva = self.backing(gpa, data.len())?;
         user_memory::read(hva, data)
+    }
+
+    /// Reads a word of guest memory, aligned; sleeps. `EFAULT` where there is none.
+    pub fn read_u32(&mut self, mmu: &Mmu, gpa: Gpa) -> Result<u32> {
+        self.refresh(mmu);
+        user_memory::read_u32(self.backing(gpa, size_of::<u32>())?)
+    }
+
+    /// [`View::read_u32`] for 8 bytes.
+    pub fn read_u64(&mut self, mmu: &Mmu, gpa: Gpa) -> Result<u64> {
+        self.refresh(mmu);
+        user_memory::read_u64(self.backing(gpa, size_of::<u64>())?)
     }
 
     /// Writes guest memory; sleeps. `EFAULT` where there is none, or it is read-only.

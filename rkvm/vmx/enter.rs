@@ -32,11 +32,6 @@ impl GuestRegisters {
     pub fn set(&mut self, register: Gpr, value: u64) {
         self.gpr[register.number()] = value;
     }
-
-    /// Forgets what HOST_RSP holds: another VMCS, or a fresh one, is loaded.
-    pub fn forget_host_rsp(&mut self) {
-        self.host_rsp = 0;
-    }
 }
 
 extern "C" {

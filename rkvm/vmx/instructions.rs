@@ -120,25 +120,3 @@ pub fn invept(scope: InveptScope) {
         asm!("invept {}, [{}]", in(reg) kind, in(reg) &descriptor, options(nostack));
     }
 }
-
-/// Invalidates mappings tagged with `vpid` on this CPU, by whatever type of INVVPID it has.
-pub fn invvpid(vpid: u16, kind: InvvpidKind) {
-    let kind = match kind {
-        InvvpidKind::SingleContext => 1u64,
-        InvvpidKind::AllContexts => 2,
-    };
-    let descriptor = [u64::from(vpid), 0];
-    // SAFETY: as for INVEPT.
-    unsafe {
-        asm!("invvpid {}, [{}]", in(reg) kind, in(reg) &descriptor, options(nostack));
-    }
-}
-
-/// A type of INVVPID that a CPU may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvvpidKind {
-    /// Those of one VPID.
-    SingleContext,
-    /// Those of all VPIDs but 0.
-    AllContexts,
-}

@@ -18,7 +18,6 @@ use crate::{
         caps::VmxCaps,
         controls::Controls,
         ept::{AccessedDirty, MemoryType},
-        instructions::InvvpidKind,
         vmcs,
         vpid::Vpids,
     },
@@ -141,15 +140,6 @@ impl Platform {
             AccessedDirty::Tracked
         } else {
             AccessedDirty::Untracked
-        }
-    }
-
-    /// How a VPID is flushed.
-    pub fn invvpid_kind(&self) -> InvvpidKind {
-        if self.caps.ept_vpid.has_invvpid_single_context() {
-            InvvpidKind::SingleContext
-        } else {
-            InvvpidKind::AllContexts
         }
     }
 

@@ -26,11 +26,22 @@ use crate::{
     x86::{
         event::Event,
         extended_state::ExtendedState,
+        machine::Known,
         regs::rules::PagingState,
         vcpu::{Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS},
     },
 };
 use kernel::prelude::*;
+
+/// An access that the second-level tables do not allow.
+pub struct FaultInfo {
+    /// The guest physical address.
+    pub gpa: Gpa,
+    /// What the access does.
+    pub wanted: Access,
+    /// The linear address, where the processor reports it.
+    pub known: Option<Known>,
+}
 
 /// Why a section ends.
 pub enum Leave {
@@ -41,9 +52,9 @@ pub enum Leave {
     /// Registers that are exchanged outside of sections have changed.
     Reload,
     /// The guest's access to this address is not mapped, or not for this.
-    Fault { gpa: Gpa, wanted: Access },
+    Fault(FaultInfo),
     /// The guest accesses an address without memory.
-    Mmio,
+    Mmio(Option<Known>),
     /// INS or OUTS.
     PortString,
     /// A control-register write wants the PDPTEs loaded first.
@@ -59,8 +70,9 @@ impl Core {
         match self.run_loaded(fpu, page) {
             Leave::Interrupt | Leave::Reload => Ok(None),
             Leave::Work => handle_pending_work().map(|()| None),
-            Leave::Fault { gpa, wanted } => self.fault(fpu, page, gpa, wanted),
-            Leave::Mmio | Leave::PortString => self.emulate(fpu, page),
+            Leave::Fault(fault) => self.fault(fpu, page, &fault),
+            Leave::Mmio(known) => self.emulate(fpu, page, known),
+            Leave::PortString => self.emulate(fpu, page, None),
             Leave::LoadPdptes(paging) => {
                 self.load_pdptes(&paging);
                 Ok(None)
@@ -73,12 +85,11 @@ impl Core {
         &mut self,
         fpu: &InGuest<'_>,
         page: &RunPage,
-        gpa: Gpa,
-        wanted: Access,
+        fault: &FaultInfo,
     ) -> Result<Option<UserExit>> {
-        let vm = self.vm.clone();
-        match self.view.fault(vm.mmu(), gpa.frame(), wanted) {
-            Ok(Fault::Mmio) => self.emulate(fpu, page),
+        let FaultInfo { gpa, wanted, known } = *fault;
+        match self.view.fault(self.vm.mmu(), gpa.frame(), wanted) {
+            Ok(Fault::Mmio) => self.emulate(fpu, page, known),
             Ok(Fault::Mapped | Fault::Sleep) => Ok(None),
             Err(error) => {
                 if error != EINTR {
@@ -94,7 +105,6 @@ impl Core {
 
     /// The second scope.
     fn run_loaded(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Leave {
-        let vm = self.vm.clone();
         let loaded = self.load();
         let here = loaded.here();
         let thread = ThreadSegments::save(here);
@@ -105,17 +115,18 @@ impl Core {
         };
         self.host.refresh(&loaded, residence, &thread);
         thread.enter_guest(here, self.kernel_gs_base);
-        let host_msrs = &vm.platform().host_msrs;
+        let host_msrs = self.platform().host_msrs;
         let msrs = host_msrs.enter(here, &self.guest_msrs, self.msrs_in_use());
 
         let leave = loop {
             match self.section(&loaded, fpu, page) {
                 Leave::Interrupt => (),
-                Leave::Fault { gpa, wanted } => {
-                    match self.view.fault_present(vm.mmu(), gpa.frame(), wanted) {
+                Leave::Fault(fault) => {
+                    let (mmu, gfn) = (self.vm.mmu(), fault.gpa.frame());
+                    match self.view.fault_present(mmu, gfn, fault.wanted) {
                         Fault::Mapped => (),
-                        Fault::Mmio => break Leave::Mmio,
-                        Fault::Sleep => break Leave::Fault { gpa, wanted },
+                        Fault::Mmio => break Leave::Mmio(fault.known),
+                        Fault::Sleep => break Leave::Fault(fault),
                     }
                 }
                 leave => break leave,
@@ -283,9 +294,8 @@ impl Core {
         const RESERVED: u64 = 0x1e6;
         const PRESENT: u64 = 1;
         let mut bytes = [0; 32];
-        let vm = self.vm.clone();
         let table = Gpa::new(paging.cr3 & TABLE);
-        self.view.read(vm.mmu(), table, &mut bytes).ok()?;
+        self.view.read(self.vm.mmu(), table, &mut bytes).ok()?;
         let mut pdptes = [0; 4];
         for (pdpte, raw) in pdptes.iter_mut().zip(bytes.chunks_exact(8)) {
             *pdpte = u64::from_le_bytes(raw.try_into().ok()?);

@@ -40,11 +40,11 @@ pub fn is_vcpu_ioctl(cmd: u32) -> bool {
 pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> {
     let core = &mut vcpu.core;
     match cmd {
-        uapi::RKVM_GET_REGS => argument.write(get_regs(core))?,
+        uapi::RKVM_GET_REGS => argument.write(&get_regs(core))?,
         uapi::RKVM_SET_REGS => set_regs(core, &argument.read()?),
-        uapi::RKVM_GET_SREGS => argument.write(sregs::get(core))?,
+        uapi::RKVM_GET_SREGS => argument.write(&sregs::get(core))?,
         uapi::RKVM_SET_SREGS => sregs::set(core, &argument.read()?)?,
-        uapi::RKVM_GET_FPU => argument.write(fpu::get(&mut vcpu.fpu)?)?,
+        uapi::RKVM_GET_FPU => argument.write(&fpu::get(&vcpu.fpu))?,
         uapi::RKVM_SET_FPU => fpu::set(&mut vcpu.fpu, &argument.read()?)?,
         uapi::RKVM_SET_CPUID2 => set_cpuid(core, argument)?,
         uapi::RKVM_GET_CPUID2 => get_cpuid(core, argument)?,
@@ -178,7 +178,7 @@ fn read_msr_entries(argument: UserAddress) -> Result<KVVec<uapi::kvm_msr_entry>>
 /// VMM has too little room.
 pub fn get_msr_list(list: &[u32], argument: UserAddress) -> Result<isize> {
     let room = argument.read::<u32>()? as usize;
-    argument.write(list.len() as u32)?;
+    argument.write(&(list.len() as u32))?;
     if room < list.len() {
         return Err(E2BIG);
     }
@@ -192,7 +192,7 @@ pub fn get_supported_cpuid(entries: &[CpuidEntry], argument: UserAddress) -> Res
     if room < entries.len() {
         return Err(E2BIG);
     }
-    argument.write(entries.len() as u32)?;
+    argument.write(&(entries.len() as u32))?;
     argument.offset(PADDED_COUNT_SIZE).write_array(entries)?;
     Ok(0)
 }
@@ -227,7 +227,7 @@ fn set_cpuid(core: &mut Core, argument: UserAddress) -> Result {
 fn get_cpuid(core: &mut Core, argument: UserAddress) -> Result {
     let room = read_padded_count(argument)?;
     let entries = core.cpuid.entries();
-    argument.write(entries.len() as u32)?;
+    argument.write(&(entries.len() as u32))?;
     if room < entries.len() {
         return Err(E2BIG);
     }

@@ -7,6 +7,7 @@
 //! executes the instruction from its beginning, with the answers so far taken from a [`Replay`];
 //! nothing but memory changes before the last access is through, so that this is invisible.
 
+mod context;
 mod replay;
 mod segmentation;
 mod translation;
@@ -14,7 +15,7 @@ mod translation;
 use crate::{
     host::x86::fpu::InGuest,
     run_page::{RunPage, UserExit},
-    vmx::{handle::suberror, vmcs::Loaded},
+    vmx::handle::suberror,
     x86::{
         emulate::{self, string, AccessKind, Machine, Outcome, XMM_SIZE},
         event::{vector, Event},
@@ -22,33 +23,22 @@ use crate::{
         paging::{self, ErrorCode},
         port,
         regs::{
-            rules::PagingState,
             segment::{Segment as SegmentState, SegmentRegister},
-            Cr0, Efer, Rflags,
         },
         vcpu::{Core, Pending},
     },
 };
 use kernel::prelude::*;
+use context::Context;
+pub use context::Known;
 use replay::Replay;
 
-/// An instruction under way.
+/// An instruction under way. A vCPU keeps the memory for the next one.
+#[derive(Default)]
 pub struct Emulation {
-    insn: Insn,
+    insn: Option<Insn>,
     context: Context,
     replay: Replay,
-}
-
-/// The registers that an instruction's accesses depend on, as they were when it exited.
-struct Context {
-    rip: u64,
-    rsp: u64,
-    rflags: u64,
-    cpl: u8,
-    paging: PagingState,
-    pdptes: [u64; 4],
-    /// ES, CS, SS, DS, FS, GS.
-    segments: [SegmentState; 6],
 }
 
 /// Why an instruction cannot go on.
@@ -65,65 +55,6 @@ enum Stop {
     Unhandleable,
 }
 
-impl Context {
-    fn read(core: &mut Core, loaded: &Loaded) -> Self {
-        use crate::vmx::field::{GUEST_PDPTE0, GUEST_PDPTE1, GUEST_PDPTE2, GUEST_PDPTE3};
-        let paging = core.guest.paging(loaded);
-        let pdptes = if paging.is_pae_paging() {
-            [GUEST_PDPTE0, GUEST_PDPTE1, GUEST_PDPTE2, GUEST_PDPTE3].map(|field| loaded.read(field))
-        } else {
-            [0; 4]
-        };
-        Self {
-            rip: core.guest.rip(loaded),
-            rsp: core.guest.rsp(loaded),
-            rflags: core.guest.rflags(loaded).raw(),
-            cpl: core.guest.cpl(loaded),
-            paging,
-            pdptes,
-            segments: [
-                SegmentRegister::Es,
-                SegmentRegister::Cs,
-                SegmentRegister::Ss,
-                SegmentRegister::Ds,
-                SegmentRegister::Fs,
-                SegmentRegister::Gs,
-            ]
-            .map(|register| core.guest.segment(loaded, register)),
-        }
-    }
-
-    fn segment(&self, segment: Segment) -> &SegmentState {
-        let [es, cs, ss, ds, fs, gs] = &self.segments;
-        match segment {
-            Segment::Es => es,
-            Segment::Cs => cs,
-            Segment::Ss => ss,
-            Segment::Ds => ds,
-            Segment::Fs => fs,
-            Segment::Gs => gs,
-        }
-    }
-
-    /// Whether segmentation is that of real mode or virtual-8086 mode.
-    fn is_real_like(&self) -> bool {
-        !self.paging.cr0.contains(Cr0::PE) || Rflags::new(self.rflags).contains(Rflags::VM)
-    }
-
-    fn code_size(&self) -> CodeSize {
-        let cs = self.segment(Segment::Cs);
-        if self.is_real_like() {
-            CodeSize::Bits16
-        } else if self.paging.efer.contains(Efer::LMA) && cs.l != 0 {
-            CodeSize::Bits64
-        } else if cs.db != 0 {
-            CodeSize::Bits32
-        } else {
-            CodeSize::Bits16
-        }
-    }
-}
-
 impl Core {
     /// Finishes what the VMM has answered. `Some` if it has to answer more.
     pub fn complete(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Result<Option<UserExit>> {
@@ -133,16 +64,26 @@ impl Core {
                 port::finish(self, page, &io);
                 Ok(None)
             }
-            Pending::Emulation(mut emulation) => {
+            Pending::Emulation => {
+                let Some(mut emulation) = self.emulation.take() else {
+                    return Ok(None);
+                };
                 emulation.replay.answer(page);
-                self.execute(fpu, page, emulation)
+                let exit = self.execute(fpu, page, &mut emulation);
+                self.emulation = Some(emulation);
+                Ok(exit)
             }
         }
     }
 
-    /// Executes the instruction that has exited. `Some` if the VMM has to answer.
-    pub fn emulate(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Result<Option<UserExit>> {
-        let loaded = self.load();
+    /// Executes the instruction that has exited. `known` is a translation that the processor made for it.
+    /// `Some` if the VMM has to answer.
+    pub fn emulate(
+        &mut self,
+        fpu: &InGuest<'_>,
+        page: &RunPage,
+        known: Option<Known>,
+    ) -> Result<Option<UserExit>> {
         if let Some(event) = self.events.due {
             // An access made by the delivery of an event, not by an instruction.
             let info = u64::from(event.info.raw());
@@ -152,36 +93,39 @@ impl Core {
                 words: 1,
             }));
         }
-        let context = Context::read(self, &loaded);
+        let mut emulation = match self.emulation.take() {
+            Some(emulation) => emulation,
+            None => KBox::new(Emulation::default(), GFP_KERNEL_ACCOUNT)?,
+        };
+        let loaded = self.load();
+        emulation.context.fill(self, &loaded, known);
         drop(loaded);
-        match self.fetch(&context) {
-            Ok(insn) => {
-                let emulation = KBox::new(
-                    Emulation {
-                        insn,
-                        context,
-                        replay: Replay::new(),
-                    },
-                    GFP_KERNEL_ACCOUNT,
-                )?;
-                self.execute(fpu, page, emulation)
-            }
-            Err(stop) => Ok(self.stop(stop, context.cpl)),
-        }
+        emulation.replay.clear();
+        emulation.insn = None;
+        let exit = self.execute(fpu, page, &mut emulation);
+        self.emulation = Some(emulation);
+        Ok(exit)
     }
 
     fn execute(
         &mut self,
         fpu: &InGuest<'_>,
         page: &RunPage,
-        mut emulation: KBox<Emulation>,
-    ) -> Result<Option<UserExit>> {
-        emulation.replay.rewind();
+        emulation: &mut Emulation,
+    ) -> Option<UserExit> {
         let Emulation {
             insn,
             context,
             replay,
-        } = &mut *emulation;
+        } = emulation;
+        replay.rewind();
+        let insn = match insn {
+            Some(insn) => insn,
+            None => match self.fetch(context) {
+                Ok(fetched) => insn.insert(fetched),
+                Err(stop) => return self.stop(stop, context.cpl),
+            },
+        };
         let mut machine = GuestMachine {
             core: self,
             fpu,
@@ -197,15 +141,15 @@ impl Core {
             Ok(Outcome::Done | Outcome::PortString) => {
                 let loaded = self.load();
                 self.retire(&loaded);
-                Ok(None)
+                None
             }
             // The guest executes the next iteration, and may take interrupts before.
-            Ok(Outcome::Again) => Ok(None),
+            Ok(Outcome::Again) => None,
             Err(Stop::Exit(exit)) => {
-                self.pending = Pending::Emulation(emulation);
-                Ok(Some(exit))
+                self.pending = Pending::Emulation;
+                Some(exit)
             }
-            Err(stop) => Ok(self.stop(stop, emulation.context.cpl)),
+            Err(stop) => self.stop(stop, context.cpl),
         }
     }
 
@@ -236,11 +180,7 @@ impl Core {
     /// Fetches and decodes the instruction at RIP.
     fn fetch(&mut self, context: &Context) -> Result<Insn, Stop> {
         let mut bytes = [0; insn::MAX_LENGTH];
-        let code = context.code_size();
-        let linear = context
-            .segment(Segment::Cs)
-            .base
-            .wrapping_add(context.rip);
+        let linear = context.code_base.wrapping_add(context.rip);
         let mut length = 0;
         // A page at a time: the instruction may end before a page that is not there.
         while length < bytes.len() {
@@ -252,7 +192,7 @@ impl Core {
             };
             self.read_ram(gpa, target).map_err(|_| Stop::Unhandleable)?;
             length += room;
-            match insn::decode(code, bytes.get(..length).unwrap_or(&[])) {
+            match insn::decode(context.code_size, bytes.get(..length).unwrap_or(&[])) {
                 Ok(insn) => return Ok(insn),
                 Err(insn::DecodeError::Truncated) => (),
                 Err(insn::DecodeError::TooLong) => {
@@ -275,6 +215,32 @@ struct GuestMachine<'a, 'b> {
 }
 
 impl GuestMachine<'_, '_> {
+    /// A segment register, read from the VMCS when it is first needed.
+    fn segment(&mut self, segment: Segment) -> &SegmentState {
+        let register = match segment {
+            Segment::Es => SegmentRegister::Es,
+            Segment::Cs => SegmentRegister::Cs,
+            Segment::Ss => SegmentRegister::Ss,
+            Segment::Ds => SegmentRegister::Ds,
+            Segment::Fs => SegmentRegister::Fs,
+            Segment::Gs => SegmentRegister::Gs,
+        };
+        let core = &mut *self.core;
+        let [es, cs, ss, ds, fs, gs] = &mut self.context.segments;
+        let slot = match segment {
+            Segment::Es => es,
+            Segment::Cs => cs,
+            Segment::Ss => ss,
+            Segment::Ds => ds,
+            Segment::Fs => fs,
+            Segment::Gs => gs,
+        };
+        slot.get_or_insert_with(|| {
+            let loaded = core.load();
+            core.guest.segment(&loaded, register)
+        })
+    }
+
     /// One iteration of INS or OUTS.
     fn port_string(&mut self, insn: &Insn) -> Result<Outcome, Stop> {
         if string::iterations(insn, self) == 0 {
@@ -354,10 +320,12 @@ impl Machine for GuestMachine<'_, '_> {
     }
 
     fn stack_size(&mut self) -> AddressSize {
-        match self.context.code_size() {
-            CodeSize::Bits64 => AddressSize::Bits64,
-            _ if self.context.segment(Segment::Ss).db != 0 => AddressSize::Bits32,
-            _ => AddressSize::Bits16,
+        if self.context.code_size == CodeSize::Bits64 {
+            AddressSize::Bits64
+        } else if self.segment(Segment::Ss).db != 0 {
+            AddressSize::Bits32
+        } else {
+            AddressSize::Bits16
         }
     }
 
@@ -376,7 +344,17 @@ impl Machine for GuestMachine<'_, '_> {
         size: usize,
         kind: AccessKind,
     ) -> Result<u64, Stop> {
-        segmentation::linear(self.context, segment, effective, size, kind)
+        let code_size = self.context.code_size;
+        if code_size == CodeSize::Bits64 && !matches!(segment, Segment::Fs | Segment::Gs) {
+            return segmentation::linear_64(segment, 0, effective, size);
+        }
+        let is_real_like = self.context.is_real_like();
+        let state = self.segment(segment);
+        if code_size == CodeSize::Bits64 {
+            segmentation::linear_64(segment, state.base, effective, size)
+        } else {
+            segmentation::linear_32(segment, state, is_real_like, effective, size, kind)
+        }
     }
 
     fn read(&mut self, linear: u64, data: &mut [u8]) -> Result<(), Stop> {

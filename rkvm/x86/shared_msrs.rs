@@ -95,21 +95,6 @@ pub struct Loaded {
     tsc_aux: Option<(u64, u64)>,
 }
 
-impl Loaded {
-    /// Brings the registers up to date with a guest's write to one of its MSRs.
-    pub fn update(&mut self, host: &HostMsrs, here: &PreemptOff, guest: &GuestMsrs, in_use: InUse) {
-        let old = core::mem::replace(
-            self,
-            Self {
-                syscall: None,
-                tsc_aux: None,
-            },
-        );
-        host.leave(here, old);
-        *self = host.enter(here, guest, in_use);
-    }
-}
-
 fn switch(here: &PreemptOff, from: &SyscallMsrs, to: &SyscallMsrs) {
     write_if_different(here, IA32_STAR, from.star, to.star);
     write_if_different(here, IA32_LSTAR, from.lstar, to.lstar);

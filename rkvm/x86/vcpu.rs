@@ -22,7 +22,7 @@ use crate::{
     x86::{
         cpuid::guest::{GuestCpuid, GuestFeatures, Runtime},
         debug::DebugRegisters,
-        event::{vector, Event, Events},
+        event::{vector, Events},
         ioctl,
         machine::Emulation,
         msr::{Msrs, Role, PAT_RESET},
@@ -46,7 +46,7 @@ pub enum Pending {
     /// IN, OUT, INS or OUTS.
     Port(PortIo),
     /// An instruction that accesses MMIO.
-    Emulation(KBox<Emulation>),
+    Emulation,
 }
 
 /// All state of a vCPU but for the FPU's.
@@ -91,6 +91,8 @@ pub struct Core {
     pub cr8: u64,
     /// What the VMM is doing for the guest.
     pub pending: Pending,
+    /// The instruction that this module executes, or executed last.
+    pub emulation: Option<KBox<Emulation>>,
     /// The guest has been entered.
     pub has_run: bool,
     /// The VMM wants to know when an interrupt can be injected.
@@ -176,6 +178,7 @@ impl Core {
             debug: DebugRegisters::default(),
             cr8: 0,
             pending: Pending::None,
+            emulation: None,
             has_run: false,
             window_requested: false,
         };
@@ -406,8 +409,3 @@ const PENDING_SINGLE_STEP: u64 = 1 << 14;
 /// delivered, with no interrupt let in (CVE-2015-8104, CVE-2015-5307).
 const EXITING_EXCEPTIONS: u32 =
     1 << vector::DEBUG | 1 << vector::ALIGNMENT_CHECK | 1 << vector::MACHINE_CHECK;
-
-/// Raises #GP(0).
-pub fn general_protection(events: &mut Events) {
-    events.raise(Event::GENERAL_PROTECTION);
-}

@@ -11,6 +11,7 @@ use crate::host::{
     cpu::{IrqOff, PreemptOff},
     symbols::{functions, Functions},
 };
+use core::mem::MaybeUninit;
 use kernel::{error::to_result, prelude::*};
 
 /// Components FP and SSE, in XCR0 and in the header of an XSAVE image.
@@ -87,12 +88,13 @@ impl GuestFpu {
     }
 
     /// The first 512 bytes of the state, as FXSAVE writes them.
-    pub fn legacy(&mut self) -> Result<[u8; 512]> {
-        let image = self.image()?;
-        image
-            .first_chunk::<512>()
-            .copied()
-            .ok_or(EINVAL)
+    pub fn legacy(&self) -> [u8; 512] {
+        let mut image = MaybeUninit::<[u8; 512]>::uninit();
+        // SAFETY: the state is not in use; the function fills the buffer, which has an image's size.
+        unsafe {
+            bindings::rkvm_fpu_legacy(&*self.raw, image.as_mut_ptr().cast());
+            image.assume_init()
+        }
     }
 
     /// Replaces the legacy part and leaves the other components as they are.

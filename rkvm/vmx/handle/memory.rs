@@ -10,10 +10,14 @@ use crate::{
         exit::ExitReason,
         field::*,
         handle::{event::requeue_interrupted, unexpected},
-        run::Leave,
+        run::{FaultInfo, Leave},
         vmcs::Loaded,
     },
-    x86::vcpu::{Core, BLOCKING_BY_NMI},
+    x86::{
+        machine::Known,
+        paging::Kind,
+        vcpu::{Core, BLOCKING_BY_NMI},
+    },
 };
 
 /// The guest's access is not mapped, or not for this kind of access.
@@ -25,10 +29,29 @@ pub fn violation(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
         let interruptibility = loaded.read(GUEST_INTERRUPTIBILITY);
         loaded.write(GUEST_INTERRUPTIBILITY, interruptibility | BLOCKING_BY_NMI);
     }
-    Some(Leave::Fault {
-        gpa: Gpa::new(loaded.read(GUEST_PHYSICAL_ADDRESS)),
+    let gpa = Gpa::new(loaded.read(GUEST_PHYSICAL_ADDRESS));
+    let by_instruction =
+        qualification.linear_valid().into_bool() && qualification.final_access().into_bool();
+    let known = by_instruction.then(|| Known {
+        linear: loaded.read(GUEST_LINEAR_ADDRESS),
+        gpa,
+        kind: kind(qualification),
+    });
+    Some(Leave::Fault(FaultInfo {
+        gpa,
         wanted: qualification.wanted(),
-    })
+        known,
+    }))
+}
+
+fn kind(qualification: EptViolation) -> Kind {
+    if qualification.fetch().into_bool() {
+        Kind::Fetch
+    } else if qualification.write().into_bool() {
+        Kind::Write
+    } else {
+        Kind::Read
+    }
 }
 
 /// An entry that the processor refuses: none is ever written.

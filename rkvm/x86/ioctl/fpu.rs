@@ -16,8 +16,8 @@ const FDP: usize = 16;
 const MXCSR: usize = 24;
 const ST: usize = 32;
 const XMM: usize = 160;
-/// Bytes of a register's slot.
-const SLOT: usize = 16;
+/// The end of the vector registers.
+const END: usize = 416;
 
 type Image = [u8; 512];
 
@@ -36,8 +36,8 @@ fn put(image: &mut Image, offset: usize, bytes: &[u8]) {
 }
 
 /// KVM_GET_FPU.
-pub fn get(fpu: &mut GuestFpu) -> Result<kvm_fpu> {
-    let image = fpu.legacy()?;
+pub fn get(fpu: &GuestFpu) -> kvm_fpu {
+    let image = fpu.legacy();
     let mut state = kvm_fpu {
         fcw: u16::from_le_bytes(take(&image, FCW)),
         fsw: u16::from_le_bytes(take(&image, FSW)),
@@ -48,18 +48,16 @@ pub fn get(fpu: &mut GuestFpu) -> Result<kvm_fpu> {
         mxcsr: u32::from_le_bytes(take(&image, MXCSR)),
         ..kvm_fpu::default()
     };
-    for (register, offset) in state.fpr.iter_mut().zip((ST..).step_by(SLOT)) {
-        *register = take(&image, offset);
+    if let (Some(st), Some(xmm)) = (image.get(ST..XMM), image.get(XMM..END)) {
+        state.fpr.as_flattened_mut().copy_from_slice(st);
+        state.xmm.as_flattened_mut().copy_from_slice(xmm);
     }
-    for (register, offset) in state.xmm.iter_mut().zip((XMM..).step_by(SLOT)) {
-        *register = take(&image, offset);
-    }
-    Ok(state)
+    state
 }
 
 /// KVM_SET_FPU. `EINVAL` for an MXCSR with reserved bits.
 pub fn set(fpu: &mut GuestFpu, state: &kvm_fpu) -> Result {
-    let mut image = fpu.legacy()?;
+    let mut image = fpu.legacy();
     put(&mut image, FCW, &state.fcw.to_le_bytes());
     put(&mut image, FSW, &state.fsw.to_le_bytes());
     put(&mut image, FTW, &state.ftwx.to_le_bytes());
@@ -67,11 +65,7 @@ pub fn set(fpu: &mut GuestFpu, state: &kvm_fpu) -> Result {
     put(&mut image, FIP, &state.last_ip.to_le_bytes());
     put(&mut image, FDP, &state.last_dp.to_le_bytes());
     put(&mut image, MXCSR, &state.mxcsr.to_le_bytes());
-    for (register, offset) in state.fpr.iter().zip((ST..).step_by(SLOT)) {
-        put(&mut image, offset, register);
-    }
-    for (register, offset) in state.xmm.iter().zip((XMM..).step_by(SLOT)) {
-        put(&mut image, offset, register);
-    }
+    put(&mut image, ST, state.fpr.as_flattened());
+    put(&mut image, XMM, state.xmm.as_flattened());
     fpu.set_legacy(&image)
 }

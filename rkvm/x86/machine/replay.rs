@@ -21,6 +21,7 @@ enum Question {
 }
 
 /// The accesses so far, in the order that the instruction makes them.
+#[derive(Default)]
 pub(super) struct Replay {
     answers: [[u8; MMIO_BYTES]; MAX_ACCESSES],
     count: usize,
@@ -29,14 +30,11 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// No access yet.
-    pub(super) fn new() -> Self {
-        Self {
-            answers: [[0; MMIO_BYTES]; MAX_ACCESSES],
-            count: 0,
-            next: 0,
-            question: None,
-        }
+    /// Forgets all: another instruction begins.
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
+        self.next = 0;
+        self.question = None;
     }
 
     /// The instruction starts from its beginning.

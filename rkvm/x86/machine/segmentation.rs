@@ -2,11 +2,11 @@
 
 //! From an effective address to a linear one (Intel SDM volume 3, sections 3.4 and 6.3).
 
-use super::{Context, Stop};
+use super::Stop;
 use crate::x86::{
     emulate::AccessKind,
     event::{vector, Event},
-    insn::{CodeSize, Segment},
+    insn::Segment,
     regs::{is_canonical, segment::Segment as SegmentState},
 };
 
@@ -16,29 +16,32 @@ const EXPAND_DOWN: u8 = 1 << 2;
 /// Writable for data, readable for code.
 const WRITABLE_OR_READABLE: u8 = 1 << 1;
 
-/// The linear address of `size` bytes.
-pub(super) fn linear(
-    context: &Context,
+/// The linear address of `size` bytes in 64-bit code, where FS and GS alone have a base.
+pub(super) fn linear_64(
     segment: Segment,
+    base: u64,
+    effective: u64,
+    size: usize,
+) -> Result<u64, Stop> {
+    let linear = base.wrapping_add(effective);
+    let last = linear.wrapping_add((size as u64).saturating_sub(1));
+    if is_canonical(linear) && is_canonical(last) {
+        Ok(linear)
+    } else {
+        Err(refuse(segment))
+    }
+}
+
+/// The linear address of `size` bytes in other code.
+pub(super) fn linear_32(
+    segment: Segment,
+    state: &SegmentState,
+    is_real_like: bool,
     effective: u64,
     size: usize,
     kind: AccessKind,
 ) -> Result<u64, Stop> {
-    let state = context.segment(segment);
-    if context.code_size() == CodeSize::Bits64 {
-        let base = match segment {
-            Segment::Fs | Segment::Gs => state.base,
-            _ => 0,
-        };
-        let linear = base.wrapping_add(effective);
-        let last = linear.wrapping_add((size as u64).saturating_sub(1));
-        return if is_canonical(linear) && is_canonical(last) {
-            Ok(linear)
-        } else {
-            Err(refuse(segment))
-        };
-    }
-    let allowed = context.is_real_like() || allows(state, kind);
+    let allowed = is_real_like || allows(state, kind);
     if state.unusable != 0 || !allowed || !is_within(state, effective, size) {
         return Err(refuse(segment));
     }

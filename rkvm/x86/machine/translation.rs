@@ -2,7 +2,7 @@
 
 //! From a linear address to guest memory.
 
-use super::{Context, Stop};
+use super::{context::Context, Stop};
 use crate::{
     types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE},
     x86::{
@@ -27,25 +27,15 @@ struct GuestTables<'a> {
     pdptes: &'a [u64; 4],
 }
 
-impl GuestTables<'_> {
-    fn read<const N: usize>(&mut self, entry: Gpa) -> Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.core
-            .view
-            .read(self.core.vm.mmu(), entry, &mut bytes)?;
-        Ok(bytes)
-    }
-}
-
 impl Structures for GuestTables<'_> {
     type Error = Error;
 
     fn read_u32(&mut self, entry: Gpa) -> Result<u32> {
-        self.read(entry).map(u32::from_le_bytes)
+        self.core.view.read_u32(self.core.vm.mmu(), entry)
     }
 
     fn read_u64(&mut self, entry: Gpa) -> Result<u64> {
-        self.read(entry).map(u64::from_le_bytes)
+        self.core.view.read_u64(self.core.vm.mmu(), entry)
     }
 
     fn pdpte(&mut self, index: usize) -> Result<u64> {
@@ -73,6 +63,9 @@ impl Core {
         linear: u64,
         kind: Kind,
     ) -> Result<Gpa, Stop> {
+        if let Some(gpa) = context.known.and_then(|known| known.translate(linear, kind)) {
+            return Ok(gpa);
+        }
         let paging = Paging {
             state: context.paging,
             rflags: Rflags::new(context.rflags),

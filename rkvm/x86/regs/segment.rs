@@ -130,6 +130,10 @@ impl AccessRights {
 impl Segment {
     /// In a code or data segment, "accessed"; in a TSS, part of every valid type.
     const TYPE_ACCESSED: u8 = 1;
+    /// Code as opposed to data.
+    const CODE: u8 = 1 << 3;
+    /// In a data segment: what lies above the limit belongs to it.
+    const EXPAND_DOWN: u8 = 1 << 2;
 
     /// The access rights to load into `register`.
     ///
@@ -152,6 +156,24 @@ impl Segment {
                 | (self.g as u32 & 1) << AccessRights::G_SHIFT
                 | (unusable as u32) << AccessRights::UNUSABLE_SHIFT,
         )
+    }
+
+    /// Whether `size` bytes at `offset` of a code or data segment lie within the limit (SDM 6.3).
+    pub fn covers(&self, offset: u64, size: usize) -> bool {
+        let limit = u64::from(self.limit);
+        let Some(last) = offset.checked_add((size as u64).saturating_sub(1)) else {
+            return false;
+        };
+        if self.kind & (Self::CODE | Self::EXPAND_DOWN) == Self::EXPAND_DOWN {
+            let top = if self.db != 0 {
+                u64::from(u32::MAX)
+            } else {
+                u64::from(u16::MAX)
+            };
+            offset > limit && last <= top
+        } else {
+            last <= limit
+        }
     }
 
     /// A segment from what the VMCS holds. An unusable one is reported as not present, so that

@@ -2,7 +2,7 @@
 
 //! The pure files of the module, compiled unchanged for tests on the build host.
 //!
-//! `src/mmu`, `src/vmx`, `src/x86` and the single files are symbolic links into the module's tree;
+//! `src/arm64`, `src/mmu`, `src/vmx`, `src/x86` and the single files are symbolic links into the module's tree;
 //! the inline modules here name the pure files only, under the paths that they have in the module
 //! (`crate::mmu::table`, ...). The tests are in `tests/`, a file for each pure file.
 
@@ -13,6 +13,10 @@ extern crate kernel as pin_init;
 
 pub mod memslot;
 pub mod types;
+
+pub mod arm64 {
+    pub mod stage2;
+}
 
 pub mod mmu {
     pub mod cursor;
@@ -31,8 +35,10 @@ pub mod vmx {
 pub mod x86 {
     pub mod cpuid;
     pub mod emulate;
+    pub mod event;
     pub mod insn;
     pub mod msr;
     pub mod paging;
     pub mod regs;
+    pub mod task_switch;
 }
