@@ -75,6 +75,17 @@ u64 rkvm_tss_base(void);
 u64 rkvm_gdt_base(void);
 void rkvm_restore_descriptor_limits(void);
 bool rkvm_host_breakpoints_active(void);
+/* What happens to VMX when the machine sleeps, wakes, goes down or breaks. */
+struct rkvm_power {
+	void (*leave)(void);
+	void (*enter)(void);
+	void (*emergency)(void);
+};
+
+int rkvm_power_register(const struct rkvm_power *power);
+void rkvm_power_unregister(void);
+bool rkvm_swap_in_vmx(bool on);
+bool rkvm_in_vmx_here(void);
 u64 rkvm_vmcs_on_cpu(int cpu);
 void rkvm_set_vmcs_here(u64 vmcs);
 int rkvm_rdmsr_safe(u32 msr, u64 *value);

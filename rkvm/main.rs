@@ -37,6 +37,7 @@ mod request;
 mod run_page;
 mod shared_list;
 mod single;
+mod step_log;
 mod system;
 mod types;
 mod uapi;
@@ -60,6 +61,10 @@ module! {
         kvm_node: u8 {
             default: 0,
             description: "1: also register the device node kvm (minor 232), if it is free",
+        },
+        log_steps: u8 {
+            default: 0,
+            description: "1: log what VMs do, step by step",
         },
     },
 }

@@ -33,6 +33,7 @@ use crate::{
     },
     memslot::{Region, Slots, Stale},
     request::Group,
+    step_log::log_step,
     types::{Gfn, Hpa, Hva},
 };
 use core::{
@@ -138,6 +139,13 @@ impl Mmu {
             previous
         };
         drop((previous, current));
+        log_step!(
+            "KVM_SET_USER_MEMORY_REGION: slot {}, hva {:#x}, gpa {:#x}, {} bytes\n",
+            region.slot,
+            region.userspace_addr,
+            region.guest_phys_addr,
+            region.memory_size,
+        );
         Ok(())
     }
 }

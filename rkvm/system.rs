@@ -11,6 +11,7 @@ use crate::{
     },
     run_page::RunPage,
     single::SingleHandle,
+    step_log::log_step,
     uapi::UserAddress,
     vcpu::Vcpu,
     vm::{Vm, VmFile},
@@ -82,6 +83,7 @@ impl System {
         let file = Arc::new(VmFile::new(vm.clone(), this.clone()), GFP_KERNEL_ACCOUNT)?;
         let fd = file::anonymous(c"kvm-vm", file)?;
         this.single.offer_vm(&vm);
+        log_step!("KVM_CREATE_VM\n");
         Ok(fd)
     }
 

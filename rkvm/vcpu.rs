@@ -15,6 +15,7 @@ use crate::{
     },
     request::Kick,
     run_page::RunPage,
+    step_log::log_step,
     system::System,
     uapi::UserAddress,
     vm::Vm,
@@ -71,6 +72,7 @@ pub fn create(vm: &Arc<Vm>, system: &Arc<System>, id: u32) -> Result<isize> {
     let name = CString::try_from_fmt(fmt!("kvm-vcpu:{id}"))?;
     let fd = file::anonymous(&name, file)?;
     system.single().offer_vcpu(&vcpu);
+    log_step!("KVM_CREATE_VCPU: id {id}\n");
     Ok(fd)
 }
 

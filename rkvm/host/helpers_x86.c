@@ -4,8 +4,13 @@
  * for us to put back.
  */
 
+#include <linux/module.h>
+#include <linux/notifier.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
+#include <linux/smp.h>
+#include <linux/string.h>
+#include <linux/syscore_ops.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
@@ -153,6 +158,86 @@ notrace void rkvm_restore_descriptor_limits(void)
 notrace bool rkvm_host_breakpoints_active(void)
 {
 	return hw_breakpoint_active();
+}
+
+/* Whether this module holds a CPU in VMX operation. Changed on that CPU alone. */
+static DEFINE_PER_CPU(bool, rkvm_in_vmx);
+
+bool rkvm_swap_in_vmx(bool on)
+{
+	return this_cpu_xchg(rkvm_in_vmx, on);
+}
+
+notrace bool rkvm_in_vmx_here(void)
+{
+	return this_cpu_read(rkvm_in_vmx);
+}
+
+static struct rkvm_power rkvm_power;
+
+/* The last CPU goes to sleep: the others have gone by CPU hotplug. */
+static int rkvm_suspend(void *data)
+{
+	rkvm_power.leave();
+	return 0;
+}
+
+static void rkvm_resume(void *data)
+{
+	rkvm_power.enter();
+}
+
+static void rkvm_leave_here(void *unused)
+{
+	rkvm_power.leave();
+}
+
+/* Reboot: firmware may reset CPUs by INIT, which VMX operation blocks. */
+static void rkvm_shutdown(void *data)
+{
+	on_each_cpu(rkvm_leave_here, NULL, 1);
+}
+
+static const struct syscore_ops rkvm_syscore_ops = {
+	.suspend = rkvm_suspend,
+	.resume = rkvm_resume,
+	.shutdown = rkvm_shutdown,
+};
+
+static struct syscore rkvm_syscore = {
+	.ops = &rkvm_syscore_ops,
+};
+
+/* kvm_intel would take CPUs and the emergency callback that this module has: it has to wait. */
+static int rkvm_module_event(struct notifier_block *nb, unsigned long state, void *data)
+{
+	const struct module *module = data;
+
+	if (state != MODULE_STATE_COMING || strcmp(module->name, "kvm_intel"))
+		return NOTIFY_DONE;
+	pr_notice("rust_kvm: kvm_intel cannot be loaded beside rust_kvm: unload that first\n");
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block rkvm_module_notifier = {
+	.notifier_call = rkvm_module_event,
+};
+
+int rkvm_power_register(const struct rkvm_power *power)
+{
+	int ret = register_module_notifier(&rkvm_module_notifier);
+
+	if (ret)
+		return ret;
+	rkvm_power = *power;
+	register_syscore(&rkvm_syscore);
+	return 0;
+}
+
+void rkvm_power_unregister(void)
+{
+	unregister_syscore(&rkvm_syscore);
+	unregister_module_notifier(&rkvm_module_notifier);
 }
 
 /* The one VMCS that is active on a CPU, by physical address; 0 for none. Written by that CPU alone. */

@@ -8,6 +8,8 @@
 //!
 //! - `x86_virt_get_ref`, `x86_virt_put_ref`: VMXON and VMXOFF of a CPU, counted with other users, in
 //!   step with the kernel's shadow of CR4, with reboot, kexec and panic.
+//! - `x86_virt_register_emergency_callback`, `x86_virt_unregister_emergency_callback`: a VMCS is written back before
+//!   a crashing kernel takes its CPU out of VMX operation.
 //! - `fpu_alloc_guest_fpstate`, `fpu_free_guest_fpstate`, `fpu_swap_kvm_fpstate`, `switch_fpu_return`: a task
 //!   carries guest FPU state across scheduling and softirqs as if it were its own.
 //! - `fpu_copy_guest_fpstate_to_uabi`, `fpu_copy_uabi_to_guest_fpstate`: that state in the standard
@@ -56,6 +58,8 @@ macro_rules! symbols {
 symbols! {
     x86_virt_get_ref: unsafe extern "C" fn(i32) -> i32;
     x86_virt_put_ref: unsafe extern "C" fn(i32);
+    x86_virt_register_emergency_callback: unsafe extern "C" fn(Option<unsafe extern "C" fn()>);
+    x86_virt_unregister_emergency_callback: unsafe extern "C" fn(Option<unsafe extern "C" fn()>);
     fpu_alloc_guest_fpstate: unsafe extern "C" fn(*mut bindings::fpu_guest) -> bool;
     fpu_free_guest_fpstate: unsafe extern "C" fn(*mut bindings::fpu_guest);
     fpu_swap_kvm_fpstate: unsafe extern "C" fn(*mut bindings::fpu_guest, bool) -> i32;

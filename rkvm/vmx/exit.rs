@@ -3,7 +3,7 @@
 //! Why a VM exit happened: the exit reason and the exit qualifications (SDM volume 3, section 29.2 and
 //! appendix C).
 
-use crate::x86::insn::Gpr;
+use crate::x86::{insn::Gpr, task_switch::Source};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
@@ -168,6 +168,32 @@ impl ExitReason {
     #[inline(always)]
     pub const fn basic(self) -> Reason {
         Reason::new(self.0 as u16)
+    }
+}
+
+/// The exit qualification of a task switch (SDM table 29-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSwitchQualification(u64);
+
+impl TaskSwitchQualification {
+    /// Wraps what the VMCS holds.
+    pub const fn new(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// The selector of the new task's TSS.
+    pub const fn selector(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// What asks for the switch.
+    pub const fn source(self) -> Source {
+        match (self.0 >> 30) & 3 {
+            0 => Source::Call,
+            1 => Source::Iret,
+            2 => Source::Jump,
+            _ => Source::TaskGate,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod control;
 mod event;
 mod memory;
 mod msr;
+mod task_switch;
 
 use crate::{
     host::cpu::IrqOff,
@@ -98,8 +99,8 @@ pub fn handle(
         | Reason::Umwait
         | Reason::Tpause
         | Reason::Loadiwkey => raise(core, Event::INVALID_OPCODE),
+        Reason::TaskSwitch => task_switch::task_switch(core, loaded),
         Reason::Init
-        | Reason::TaskSwitch
         | Reason::Invlpg
         | Reason::Rdtsc
         | Reason::InvalidGuestState

@@ -2,7 +2,9 @@
 
 //! The VMX instructions (SDM volume 3, chapter 32).
 //!
-//! All of them need VMX operation, which the module holds on every online CPU while it is loaded.
+//! All of them need VMX operation, which the module holds on every online CPU while it is loaded. Only a reboot takes
+//! it away under a vCPU's thread: an instruction that then faults does nothing, and the thread finds out before the
+//! next entry.
 
 // UNSAFETY: VMX instructions.
 #![expect(unsafe_code)]
@@ -10,6 +12,21 @@
 use super::field::{Field, FieldValue};
 use crate::types::Hpa;
 use core::arch::asm;
+
+/// An exception-table entry: a fault at label 2 goes on at label 3 (asm/extable_fixup_types.h, EX_TYPE_DEFAULT).
+macro_rules! on_fault {
+    () => {
+        "
+        3:
+        .pushsection __ex_table, \"a\"
+        .balign 4
+        .long (2b) - .
+        .long (3b) - .
+        .long 1
+        .popsection
+        "
+    };
+}
 
 /// The instruction set CF or ZF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +49,7 @@ pub unsafe fn vmptrld(vmcs: Hpa) -> Result<(), VmFail> {
     let pointer = vmcs.raw();
     // SAFETY: as the caller says.
     unsafe {
-        asm!("vmptrld [{}]", "setbe {}", in(reg) &pointer, out(reg_byte) failed, options(nostack));
+        asm!("2: vmptrld [{}]", "setbe {}", on_fault!(), in(reg) &pointer, inout(reg_byte) 0u8 => failed, options(nostack));
     }
     check(failed)
 }
@@ -47,7 +64,7 @@ pub unsafe fn vmclear(vmcs: Hpa) -> Result<(), VmFail> {
     let pointer = vmcs.raw();
     // SAFETY: as the caller says.
     unsafe {
-        asm!("vmclear [{}]", "setbe {}", in(reg) &pointer, out(reg_byte) failed, options(nostack));
+        asm!("2: vmclear [{}]", "setbe {}", on_fault!(), in(reg) &pointer, inout(reg_byte) 0u8 => failed, options(nostack));
     }
     check(failed)
 }
@@ -63,11 +80,11 @@ pub unsafe fn vmread<T: FieldValue>(field: Field<T>) -> T {
     // SAFETY: as the caller says; a field that is not there fails without effect.
     unsafe {
         asm!(
-            "vmread {value}, {field}",
-            "ja 2f",
+            "2: vmread {value}, {field}",
+            "ja 3f",
             "xor {value:e}, {value:e}",
-            "2:",
-            value = out(reg) value,
+            on_fault!(),
+            value = inout(reg) 0u64 => value,
             field = in(reg) u64::from(field.encoding().raw()),
             options(nomem, nostack),
         );
@@ -87,11 +104,12 @@ pub unsafe fn vmwrite<T: FieldValue>(field: Field<T>, value: T) -> Result<(), Vm
     // SAFETY: as the caller says.
     unsafe {
         asm!(
-            "vmwrite {field}, {value}",
+            "2: vmwrite {field}, {value}",
             "setbe {failed}",
+            on_fault!(),
             field = in(reg) u64::from(field.encoding().raw()),
             value = in(reg) value.into_vmwrite(),
-            failed = out(reg_byte) failed,
+            failed = inout(reg_byte) 0u8 => failed,
             options(nomem, nostack),
         );
     }
@@ -117,6 +135,6 @@ pub fn invept(scope: InveptScope) {
     // SAFETY: an invalidation has no effect but on speed; this CPU is in VMX operation. A type that
     // the CPU does not have fails without effect, and was ruled out at load.
     unsafe {
-        asm!("invept {}, [{}]", in(reg) kind, in(reg) &descriptor, options(nostack));
+        asm!("2: invept {}, [{}]", on_fault!(), in(reg) kind, in(reg) &descriptor, options(nostack));
     }
 }

@@ -9,7 +9,10 @@ use crate::{
         page::KernelPage,
         not_supported,
         symbols::Symbols,
-        x86::{registers, virtualization},
+        x86::{
+            registers,
+            virtualization::{self, Power, PowerRegistration},
+        },
     },
     mmu::entry::Level,
     types::{Gfn, Hpa, PAGE_SHIFT, PAGE_SIZE},
@@ -55,6 +58,7 @@ pub struct Platform {
     /// Which VPIDs are in use.
     pub vpids: Arc<Vpids>,
     // In this order: the CPUs leave VMX operation before the functions that do it are let go.
+    _power: PowerRegistration<VmxOperation>,
     _cpus: PerCpuRegistration<VmxOperation>,
     _symbols: Symbols,
 }
@@ -68,8 +72,23 @@ impl PerCpu for VmxOperation {
     }
 
     fn offline() {
+        virtualization::disable_cpu(|| vmcs::clear_here(&PreemptOff::new()));
+    }
+}
+
+impl Power for VmxOperation {
+    fn leave() {
+        Self::offline();
+    }
+
+    fn enter() {
+        if Self::online().is_err() {
+            pr_err!("VMX cannot be enabled again\n");
+        }
+    }
+
+    fn emergency() {
         vmcs::clear_here(&PreemptOff::new());
-        virtualization::disable_cpu();
     }
 }
 
@@ -122,6 +141,7 @@ impl Platform {
                 host_xss: registers::read_msr(msr::index::IA32_XSS).unwrap_or(0),
                 msr_bitmap,
                 vpids: Vpids::new()?,
+                _power: PowerRegistration::new()?,
                 _cpus: PerCpuRegistration::new()?,
                 _symbols: symbols,
             },

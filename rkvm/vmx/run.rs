@@ -10,10 +10,11 @@
 use crate::{
     host::{
         cpu::{handle_pending_work, IrqOff},
-        x86::{fpu::InGuest, registers, segments::ThreadSegments},
+        x86::{fpu::InGuest, registers, segments::ThreadSegments, virtualization},
     },
     mmu::{entry::Access, Fault},
     run_page::{RunPage, UserExit},
+    step_log,
     types::Gpa,
     vmx::{
         controls::PrimaryControls,
@@ -26,7 +27,7 @@ use crate::{
     x86::{
         event::Event,
         extended_state::ExtendedState,
-        machine::Known,
+        machine::{Known, TaskSwitch},
         regs::rules::PagingState,
         vcpu::{Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS},
     },
@@ -59,6 +60,10 @@ pub enum Leave {
     PortString,
     /// A control-register write wants the PDPTEs loaded first.
     LoadPdptes(PagingState),
+    /// The guest switches tasks.
+    TaskSwitch(TaskSwitch),
+    /// The machine is being rebooted.
+    GoingDown,
     /// The VMM has to act.
     User(UserExit),
 }
@@ -77,6 +82,8 @@ impl Core {
                 self.load_pdptes(&paging);
                 Ok(None)
             }
+            Leave::TaskSwitch(switch) => Ok(self.switch_task(&switch)),
+            Leave::GoingDown => Err(EIO),
             Leave::User(exit) => Ok(Some(exit)),
         }
     }
@@ -119,7 +126,9 @@ impl Core {
         let msrs = host_msrs.enter(here, &self.guest_msrs, self.msrs_in_use());
 
         let leave = loop {
-            match self.section(&loaded, fpu, page) {
+            let leave = self.section(&loaded, fpu, page);
+            self.log(&loaded, &leave);
+            match leave {
                 Leave::Interrupt => (),
                 Leave::Fault(fault) => {
                     let (mmu, gfn) = (self.vm.mmu(), fault.gpa.frame());
@@ -138,11 +147,31 @@ impl Core {
         leave
     }
 
+    /// Logs why the guest was left, for learners.
+    fn log(&mut self, loaded: &Loaded, leave: &Leave) {
+        if !step_log::is_on() {
+            return;
+        }
+        let rip = self.guest.rip(loaded);
+        match leave {
+            Leave::Fault(fault) => {
+                let (gpa, wanted) = (fault.gpa.raw(), fault.wanted.into_raw());
+                pr_info!("rip {rip:#x}: EPT violation at gpa {gpa:#x}, access {wanted:#b}\n");
+            }
+            Leave::User(exit) => pr_info!("rip {rip:#x}: to the VMM: {exit:x?}\n"),
+            Leave::PortString => pr_info!("rip {rip:#x}: INS or OUTS\n"),
+            _ => (),
+        }
+    }
+
     /// The innermost scope.
     fn section(&mut self, loaded: &Loaded, fpu: &InGuest<'_>, page: &RunPage) -> Leave {
         let mut irq_off = loaded.irq_off();
         if irq_off.work_pending() {
             return Leave::Work;
+        }
+        if !virtualization::is_enabled(&irq_off) {
+            return Leave::GoingDown;
         }
         self.kick.enter(loaded.here(), &irq_off);
         self.flush_stale_translations();
@@ -207,6 +236,11 @@ impl Core {
             self.moved = false;
             self.flushed = generation;
         }
+    }
+
+    /// What is cached of the guest's translations is flushed before it runs again.
+    pub fn drop_translations(&mut self) {
+        self.flushed = self.flushed.wrapping_sub(1);
     }
 
     /// Arranges for events to be delivered by the entry.

@@ -10,6 +10,7 @@
 mod context;
 mod replay;
 mod segmentation;
+mod task_switch;
 mod translation;
 
 use crate::{
@@ -32,6 +33,7 @@ use kernel::prelude::*;
 use context::Context;
 pub use context::Known;
 use replay::Replay;
+pub use task_switch::TaskSwitch;
 
 /// An instruction under way. A vCPU keeps the memory for the next one.
 #[derive(Default)]

@@ -5,7 +5,8 @@
 // UNSAFETY: calls the kernel's enable and disable functions.
 #![expect(unsafe_code)]
 
-use crate::host::{bindings, symbols};
+use crate::host::{bindings, cpu::IrqOff, symbols};
+use core::marker::PhantomData;
 use kernel::{error::to_result, prelude::*};
 
 /// X86_FEATURE_VMX: word 4, bit 5 (asm/cpufeatures.h).
@@ -17,19 +18,95 @@ pub fn has_vmx() -> bool {
     unsafe { bindings::rkvm_cpu_has_vmx() }
 }
 
-/// Puts the current CPU in VMX operation, or counts one more user of it.
+/// Puts the current CPU in VMX operation, once.
 ///
 /// `EOPNOTSUPP` without VMX, `EBUSY` if something that the kernel does not know of is using it.
 pub fn enable_cpu() -> Result {
     let functions = symbols::functions().ok_or(ENOENT)?;
-    // SAFETY: called on the CPU in question by a hotplug callback.
-    to_result(unsafe { (functions.x86_virt_get_ref)(FEATURE_VMX) })
+    // SAFETY: called on the CPU in question, which does not change meanwhile.
+    unsafe {
+        if bindings::rkvm_swap_in_vmx(true) {
+            return Ok(());
+        }
+        let enabled = to_result((functions.x86_virt_get_ref)(FEATURE_VMX));
+        if enabled.is_err() {
+            bindings::rkvm_swap_in_vmx(false);
+        }
+        enabled
+    }
 }
 
-/// Drops one use; the last one leaves VMX operation.
-pub fn disable_cpu() {
-    if let Some(functions) = symbols::functions() {
-        // SAFETY: pairs with `enable_cpu` on this CPU.
-        unsafe { (functions.x86_virt_put_ref)(FEATURE_VMX) };
+/// Gives the current CPU back, after `last` has been called; the last user of VMX leaves VMX operation.
+pub fn disable_cpu(last: impl FnOnce()) {
+    let Some(functions) = symbols::functions() else {
+        return;
+    };
+    // SAFETY: as in `enable_cpu`.
+    unsafe {
+        if bindings::rkvm_swap_in_vmx(false) {
+            last();
+            (functions.x86_virt_put_ref)(FEATURE_VMX);
+        }
+    }
+}
+
+/// Whether this CPU is in VMX operation. It was taken out while a reboot is under way.
+#[inline]
+pub fn is_enabled(_irq_off: &IrqOff<'_>) -> bool {
+    // SAFETY: reads a per-CPU flag.
+    unsafe { bindings::rkvm_in_vmx_here() }
+}
+
+/// What VMX needs when the whole machine changes state. All calls are made with interrupts off.
+pub trait Power {
+    /// The CPU sleeps or reboots.
+    fn leave();
+    /// The CPU wakes.
+    fn enter();
+    /// The kernel has crashed, and this CPU is about to leave VMX operation.
+    fn emergency();
+}
+
+/// [`Power`] callbacks in force, until it is dropped.
+pub struct PowerRegistration<T: Power>(PhantomData<T>);
+
+impl<T: Power> PowerRegistration<T> {
+    /// Registers the callbacks, and keeps kvm_intel from being loaded.
+    pub fn new() -> Result<Self> {
+        let functions = symbols::functions().ok_or(ENOENT)?;
+        let power = bindings::rkvm_power {
+            leave: Some(Self::leave),
+            enter: Some(Self::enter),
+            emergency: Some(Self::emergency),
+        };
+        // SAFETY: the callbacks are this module's, and are unregistered before it goes.
+        unsafe {
+            to_result(bindings::rkvm_power_register(&power))?;
+            (functions.x86_virt_register_emergency_callback)(power.emergency);
+        }
+        Ok(Self(PhantomData))
+    }
+
+    unsafe extern "C" fn leave() {
+        T::leave();
+    }
+
+    unsafe extern "C" fn enter() {
+        T::enter();
+    }
+
+    unsafe extern "C" fn emergency() {
+        T::emergency();
+    }
+}
+
+impl<T: Power> Drop for PowerRegistration<T> {
+    fn drop(&mut self) {
+        if let Some(functions) = symbols::functions() {
+            // SAFETY: `new` registered them.
+            unsafe { (functions.x86_virt_unregister_emergency_callback)(Some(Self::emergency)) };
+        }
+        // SAFETY: as above.
+        unsafe { bindings::rkvm_power_unregister() };
     }
 }

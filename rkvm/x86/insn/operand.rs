@@ -33,7 +33,7 @@ impl Gpr {
 
     /// The register's number, below [`Gpr::COUNT`].
     pub const fn number(self) -> usize {
-        self.0 as usize
+        self.0 as usize & (Self::COUNT - 1)
     }
 }
 

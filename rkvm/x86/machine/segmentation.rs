@@ -12,7 +12,6 @@ use crate::x86::{
 
 /// Bits of a code or data segment's type.
 const CODE: u8 = 1 << 3;
-const EXPAND_DOWN: u8 = 1 << 2;
 /// Writable for data, readable for code.
 const WRITABLE_OR_READABLE: u8 = 1 << 1;
 
@@ -42,7 +41,7 @@ pub(super) fn linear_32(
     kind: AccessKind,
 ) -> Result<u64, Stop> {
     let allowed = is_real_like || allows(state, kind);
-    if state.unusable != 0 || !allowed || !is_within(state, effective, size) {
+    if state.unusable != 0 || !allowed || !state.covers(effective, size) {
         return Err(refuse(segment));
     }
     Ok(u64::from(state.base.wrapping_add(effective) as u32))
@@ -57,24 +56,6 @@ fn allows(state: &SegmentState, kind: AccessKind) -> bool {
         (AccessKind::Read, false) => true,
         (AccessKind::Write | AccessKind::Modify, true) => false,
         (AccessKind::Write | AccessKind::Modify, false) => has_right,
-    }
-}
-
-/// Whether all bytes lie within the limit.
-fn is_within(state: &SegmentState, effective: u64, size: usize) -> bool {
-    let limit = u64::from(state.limit);
-    let Some(last) = effective.checked_add((size as u64).saturating_sub(1)) else {
-        return false;
-    };
-    if state.kind & (CODE | EXPAND_DOWN) == EXPAND_DOWN {
-        let top = if state.db != 0 {
-            u64::from(u32::MAX)
-        } else {
-            u64::from(u16::MAX)
-        };
-        effective > limit && last <= top
-    } else {
-        last <= limit
     }
 }
 

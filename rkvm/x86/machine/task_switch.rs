@@ -6,13 +6,7 @@ use super::{context::Context, translation, Stop};
 use crate::{
     run_page::UserExit,
     types::Gpa,
-    vmx::{
-        controls::SecondaryControls,
-        field::*,
-        instructions::invvpid,
-        run::write_pdptes,
-        vmcs::Loaded,
-    },
+    vmx::{field::*, run::write_pdptes, vmcs::Loaded},
     x86::{
         event::{Event, Kind},
         insn::Gpr,
@@ -128,9 +122,7 @@ impl Core {
         if paging.is_pae_paging() {
             write_pdptes(loaded, &context.pdptes);
         }
-        if self.controls.secondary.contains(SecondaryControls::ENABLE_VPID) {
-            invvpid(loaded.read(VPID), self.platform().invvpid_kind());
-        }
+        self.drop_translations();
         self.debug.dr7 = state.dr7;
         loaded.write(GUEST_DR7, state.dr7.raw());
     }

@@ -56,7 +56,7 @@ impl Structures for GuestTables<'_> {
 }
 
 impl Core {
-    /// The guest physical address behind a linear one.
+    /// The guest physical address behind a linear one for an access of the instruction.
     pub(super) fn translate(
         &mut self,
         context: &Context,
@@ -66,15 +66,26 @@ impl Core {
         if let Some(gpa) = context.known.and_then(|known| known.translate(linear, kind)) {
             return Ok(gpa);
         }
-        let paging = Paging {
-            state: context.paging,
-            rflags: Rflags::new(context.rflags),
-            physical_bits: self.features.limits.physical_bits,
-        };
         let mode = if context.cpl == USER {
             Mode::User
         } else {
             Mode::Supervisor
+        };
+        self.walk(context, linear, kind, mode)
+    }
+
+    /// The guest physical address behind a linear one for an access on behalf of `mode`.
+    pub(super) fn walk(
+        &mut self,
+        context: &Context,
+        linear: u64,
+        kind: Kind,
+        mode: Mode,
+    ) -> Result<Gpa, Stop> {
+        let paging = Paging {
+            state: context.paging,
+            rflags: Rflags::new(context.rflags),
+            physical_bits: self.features.limits.physical_bits,
         };
         let mut tables = GuestTables {
             core: self,
