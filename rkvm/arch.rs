@@ -16,6 +16,6 @@ use crate::arm64 as imp;
 use crate::x86 as imp;
 
 pub use imp::{
-    check_machine_type, EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, MAX_VCPUS, MAX_VCPU_ID,
-    MEMORY_SLOTS, RUN_PAGES,
+    check_machine_type, EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, MAX_VCPUS,
+    MAX_VCPU_ID, MEMORY_SLOTS, RUN_PAGES,
 };

@@ -78,7 +78,11 @@ pub enum UserExit {
     /// KVM_EXIT_FAIL_ENTRY.
     FailEntry { reason: u64, cpu: u32 },
     /// KVM_EXIT_INTERNAL_ERROR with its data words.
-    InternalError { suberror: u32, data: [u64; 4], words: u32 },
+    InternalError {
+        suberror: u32,
+        data: [u64; 4],
+        words: u32,
+    },
 }
 
 /// What a VMM asks for before KVM_RUN.
@@ -190,8 +194,7 @@ impl RunPage {
                     addr_of_mut!((*io).size).write_volatile(access.size);
                     addr_of_mut!((*io).port).write_volatile(access.port);
                     addr_of_mut!((*io).count).write_volatile(access.count);
-                    addr_of_mut!((*io).data_offset)
-                        .write_volatile(IO_OFFSET as u64);
+                    addr_of_mut!((*io).data_offset).write_volatile(IO_OFFSET as u64);
                     uapi::KVM_EXIT_IO
                 }
                 UserExit::MmioRead { gpa, len } => {
@@ -254,7 +257,12 @@ impl RunPage {
 
     /// Puts one item of at most 4 bytes where the VMM finds it.
     pub fn write_io(&self, value: u32, size: u8) {
-        for (index, byte) in value.to_le_bytes().into_iter().take(size.into()).enumerate() {
+        for (index, byte) in value
+            .to_le_bytes()
+            .into_iter()
+            .take(size.into())
+            .enumerate()
+        {
             // SAFETY: the bytes at the end of the page.
             unsafe { self.io(index).write_volatile(byte) };
         }

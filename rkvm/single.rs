@@ -55,7 +55,10 @@ impl SingleHandle {
     /// A vCPU was made.
     pub fn offer_vcpu(&self, vcpu: &Arc<Vcpu>) {
         let mut first = self.first.lock();
-        let is_first_vm = first.vm.as_ref().is_some_and(|vm| Arc::ptr_eq(vm, vcpu.vm()));
+        let is_first_vm = first
+            .vm
+            .as_ref()
+            .is_some_and(|vm| Arc::ptr_eq(vm, vcpu.vm()));
         if is_first_vm && first.vcpu.is_none() {
             first.vcpu = Some(vcpu.clone());
         }

@@ -16,11 +16,7 @@ use crate::{
     vcpu::Vcpu,
     vm::{Vm, VmFile},
 };
-use kernel::{
-    mm::virt::VmaNew,
-    prelude::*,
-    sync::Arc,
-};
+use kernel::{mm::virt::VmaNew, prelude::*, sync::Arc};
 
 /// KVM_GET_API_VERSION.
 const API_VERSION: isize = 12;
@@ -56,9 +52,7 @@ impl DeviceObject for System {
             uapi::RKVM_GET_API_VERSION => no_argument(arg).map(|()| API_VERSION),
             uapi::RKVM_CREATE_VM => Self::create_vm(&session.get_or_make()?.into(), arg),
             uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(platform, arg)),
-            uapi::RKVM_GET_VCPU_MMAP_SIZE => {
-                no_argument(arg).map(|()| RunPage::MMAP_SIZE as isize)
-            }
+            uapi::RKVM_GET_VCPU_MMAP_SIZE => no_argument(arg).map(|()| RunPage::MMAP_SIZE as isize),
             _ => match platform.system_ioctl(cmd, UserAddress::new(arg)) {
                 Err(error) if error == ENOTTY => {
                     let system = session.get().ok_or(ENOTTY)?;

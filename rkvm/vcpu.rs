@@ -22,8 +22,8 @@ use crate::{
 };
 use kernel::{
     mm::virt::VmaNew,
-    prelude::*,
     prelude::fmt,
+    prelude::*,
     static_lock_class,
     str::CString,
     sync::{Arc, ArcBorrow},

@@ -70,12 +70,7 @@ impl Vm {
     }
 
     /// Serves a VM ioctl.
-    pub fn ioctl(
-        this: &Arc<Self>,
-        system: &Arc<System>,
-        cmd: u32,
-        arg: usize,
-    ) -> Result<isize> {
+    pub fn ioctl(this: &Arc<Self>, system: &Arc<System>, cmd: u32, arg: usize) -> Result<isize> {
         this.check_process()?;
         match cmd {
             uapi::RKVM_CREATE_VCPU => Self::create_vcpu(this, system, arg),
@@ -142,4 +137,3 @@ impl FileObject for VmFile {
         this.system.single().forget_vm(&this.vm);
     }
 }
-

@@ -26,14 +26,7 @@ use core::{
     ptr::NonNull,
     sync::atomic::{AtomicU64, Ordering},
 };
-use kernel::{
-    bindings as k,
-    error::from_err_ptr,
-    mm::Mm,
-    prelude::*,
-    sync::Arc,
-    types::Opaque,
-};
+use kernel::{bindings as k, error::from_err_ptr, mm::Mm, prelude::*, sync::Arc, types::Opaque};
 
 /// A range of user addresses, end exclusive.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +138,8 @@ impl Notifier {
     }
 
     fn invalidate(&self, range: HvaRange) {
-        self.listeners.for_each(|listener| listener.invalidate(range));
+        self.listeners
+            .for_each(|listener| listener.invalidate(range));
     }
 
     fn any_young(&self, ask: impl Fn(&dyn Listener) -> Age) -> bool {

@@ -48,6 +48,7 @@ impl<F: EntryFormat, M: TableMemory> Removed<F, M> {
     }
 
     /// Whether a flush is needed. If not, there are no pages either.
+    #[allow(dead_code, reason = "asked by the host tests")]
     pub fn flush(&self) -> Flush {
         self.flush
     }

@@ -186,7 +186,8 @@ impl GuestState {
 
     /// Sets RFLAGS; the bit that is always 1 is set.
     pub fn set_rflags(&mut self, rflags: u64) {
-        self.rflags.set(Rflags::new(rflags).with(Rflags::FIXED).raw());
+        self.rflags
+            .set(Rflags::new(rflags).with(Rflags::FIXED).raw());
     }
 
     /// A general register.

@@ -72,7 +72,12 @@ impl HostState {
         update(loaded, HOST_TR_BASE, &mut self.cpu.tr, cpu.tr);
         update(loaded, HOST_GDTR_BASE, &mut self.cpu.gdtr, cpu.gdtr);
         let sysenter_esp = registers::read_msr(IA32_SYSENTER_ESP).unwrap_or(0);
-        update(loaded, HOST_SYSENTER_ESP, &mut self.sysenter_esp, sysenter_esp);
+        update(
+            loaded,
+            HOST_SYSENTER_ESP,
+            &mut self.sysenter_esp,
+            sysenter_esp,
+        );
     }
 }
 

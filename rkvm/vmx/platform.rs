@@ -6,8 +6,8 @@ use crate::{
     host::{
         bindings as uapi,
         cpu::{self, PerCpu, PerCpuRegistration, PreemptOff},
-        page::KernelPage,
         not_supported,
+        page::KernelPage,
         symbols::Symbols,
         x86::{
             registers,

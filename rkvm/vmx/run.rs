@@ -277,8 +277,8 @@ impl Core {
             injected = true;
         }
         if self.events.nmis > 0 {
-            let blocked = loaded.read(GUEST_INTERRUPTIBILITY)
-                & (BLOCKING_BY_NMI | BLOCKING_BY_STI_OR_MOV_SS);
+            let blocked =
+                loaded.read(GUEST_INTERRUPTIBILITY) & (BLOCKING_BY_NMI | BLOCKING_BY_STI_OR_MOV_SS);
             if injected || blocked != 0 {
                 primary = primary.with(PrimaryControls::NMI_WINDOW_EXITING);
             } else {
@@ -316,6 +316,7 @@ impl Core {
                 self.set_paging(&loaded, paging);
                 write_pdptes(&loaded, &pdptes);
                 self.skip(&loaded);
+                self.drop_translations();
             }
             None => self.events.raise(Event::GENERAL_PROTECTION),
         }

@@ -68,6 +68,9 @@ impl Vpid {
 
 impl Drop for Vpid {
     fn drop(&mut self) {
-        self.pool.used.lock().release_id(usize::from(self.number) - 1);
+        self.pool
+            .used
+            .lock()
+            .release_id(usize::from(self.number) - 1);
     }
 }

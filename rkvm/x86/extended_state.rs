@@ -26,7 +26,8 @@ impl ExtendedState {
         let platform = core.vm.platform();
         let host = platform.host_xcr0;
         let xcr0 = host.filter(|host| core.guest.has_osxsave() && *host != core.xcr0);
-        let xss = (platform.host_xss != 0 && core.features.has_xsaves()).then_some(platform.host_xss);
+        let xss =
+            (platform.host_xss != 0 && core.features.has_xsaves()).then_some(platform.host_xss);
         // SAFETY: a guest has XSAVE only where the host does, and `write_xcr` has checked its XCR0 against
         // what the host offers; zero is valid for IA32_XSS, which exists since the host's is not
         // zero. Interrupts stay off until `leave`.

@@ -131,10 +131,7 @@ fn read_padded_count(argument: UserAddress) -> Result<usize> {
 const MAX_MSR_ENTRIES: usize = 256;
 
 /// KVM_GET_MSRS: reads until one is refused, and returns how many were read. `E2BIG` for too many entries.
-pub fn get_msrs(
-    argument: UserAddress,
-    mut read: impl FnMut(u32) -> Option<u64>,
-) -> Result<isize> {
+pub fn get_msrs(argument: UserAddress, mut read: impl FnMut(u32) -> Option<u64>) -> Result<isize> {
     let mut entries = read_msr_entries(argument)?;
     let mut count = 0isize;
     for entry in entries.iter_mut() {

@@ -23,15 +23,13 @@ use crate::{
         insn::{self, AddressSize, CodeSize, Gpr, Insn, Op, Segment, Xmm},
         paging::{self, ErrorCode},
         port,
-        regs::{
-            segment::{Segment as SegmentState, SegmentRegister},
-        },
+        regs::segment::{Segment as SegmentState, SegmentRegister},
         vcpu::{Core, Pending},
     },
 };
-use kernel::prelude::*;
 use context::Context;
 pub use context::Known;
+use kernel::prelude::*;
 use replay::Replay;
 pub use task_switch::TaskSwitch;
 
@@ -192,7 +190,9 @@ impl Core {
             let Some(target) = bytes.get_mut(length..length + room) else {
                 break;
             };
-            self.read_ram(gpa, target).map_err(|_| Stop::Unhandleable)?;
+            self.view
+                .read(self.vm.mmu(), gpa, target)
+                .map_err(|_| Stop::Unhandleable)?;
             length += room;
             match insn::decode(context.code_size, bytes.get(..length).unwrap_or(&[])) {
                 Ok(insn) => return Ok(insn),
@@ -271,7 +271,11 @@ impl GuestMachine<'_, '_> {
         linear: u64,
         bytes: usize,
         kind: paging::Kind,
-        mut access: impl FnMut(&mut Self, crate::types::Gpa, core::ops::Range<usize>) -> Result<(), Stop>,
+        mut access: impl FnMut(
+            &mut Self,
+            crate::types::Gpa,
+            core::ops::Range<usize>,
+        ) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         let mut done = 0;
         while done < bytes {

@@ -208,9 +208,7 @@ pub fn switch<M: Memory>(
         request,
     };
     let (tss, image) = switch.leave_old().map_err(Failure::OldTask)?;
-    switch
-        .enter_new(&tss, &image)
-        .map_err(Failure::NewTask)?;
+    switch.enter_new(&tss, &image).map_err(Failure::NewTask)?;
     Ok(if image.traps() {
         Outcome::DebugTrap
     } else {
@@ -296,8 +294,8 @@ impl<M: Memory> Switch<'_, M> {
     /// The second half.
     fn enter_new(&mut self, tss: &Descriptor, image: &Image) -> Result<(), Fault<M::Error>> {
         let state = &mut *self.state;
-        let mut eflags = Rflags::new(u64::from(image.eflags) & Self::LOADABLE_FLAGS)
-            .with(Rflags::FIXED);
+        let mut eflags =
+            Rflags::new(u64::from(image.eflags) & Self::LOADABLE_FLAGS).with(Rflags::FIXED);
         if self.request.source.nests() {
             eflags = eflags.with(Rflags::NT);
         }

@@ -244,7 +244,11 @@ impl Core {
     /// Sets the registers that decide the paging mode, and what follows from them.
     pub fn set_paging(&mut self, loaded: &Loaded, paging: &PagingState) {
         let before = self.guest.efer();
-        let osxsave = self.guest.cr4(loaded).changed(paging.cr4).contains(Cr4::OSXSAVE);
+        let osxsave = self
+            .guest
+            .cr4(loaded)
+            .changed(paging.cr4)
+            .contains(Cr4::OSXSAVE);
         self.guest.set_paging(loaded, paging);
         if before.changed(paging.efer).contains(Efer::LMA) {
             let controls = if paging.is_long_mode() {
@@ -295,8 +299,14 @@ impl Core {
         let available = self.platform().controls.initial.secondary;
         let mut secondary = self.controls.secondary;
         for (control, offered) in [
-            (SecondaryControls::ENABLE_RDTSCP, self.features.has_tsc_aux()),
-            (SecondaryControls::ENABLE_INVPCID, self.features.has_invpcid()),
+            (
+                SecondaryControls::ENABLE_RDTSCP,
+                self.features.has_tsc_aux(),
+            ),
+            (
+                SecondaryControls::ENABLE_INVPCID,
+                self.features.has_invpcid(),
+            ),
             (SecondaryControls::ENABLE_XSAVES, self.features.has_xsaves()),
         ] {
             secondary = if offered && available.contains(control) {
@@ -375,7 +385,11 @@ impl Core {
     }
 
     /// KVM_RUN, once nothing is pending.
-    fn run(&mut self, fpu: &crate::host::x86::fpu::InGuest<'_>, page: &RunPage) -> Result<UserExit> {
+    fn run(
+        &mut self,
+        fpu: &crate::host::x86::fpu::InGuest<'_>,
+        page: &RunPage,
+    ) -> Result<UserExit> {
         self.has_run = true;
         loop {
             if let Some(exit) = self.run_once(fpu, page)? {

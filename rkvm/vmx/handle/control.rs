@@ -72,10 +72,14 @@ fn write_paging(
 ) -> Option<Leave> {
     match outcome {
         Ok((paging, Pdptes::Keep)) => {
-            let before = core.msrs_in_use();
+            let before = core.guest.paging(loaded);
             core.set_paging(loaded, &paging);
             core.skip(loaded);
-            (core.msrs_in_use() != before || core.guest.has_osxsave()).then_some(Leave::Reload)
+            if paging.invalidates(&before) {
+                core.drop_translations();
+            }
+            // The next section starts with the registers that belong to the new mode.
+            Some(Leave::Reload)
         }
         Ok((paging, Pdptes::Load)) => Some(Leave::LoadPdptes(paging)),
         Err(GeneralProtection) => raise(core, Event::GENERAL_PROTECTION),

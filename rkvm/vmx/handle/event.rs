@@ -5,11 +5,7 @@
 use crate::{
     host::{cpu::IrqOff, x86::nmi},
     vmx::{
-        controls::PrimaryControls,
-        field::*,
-        handle::unexpected,
-        exit::ExitReason,
-        run::Leave,
+        controls::PrimaryControls, exit::ExitReason, field::*, handle::unexpected, run::Leave,
         vmcs::Loaded,
     },
     x86::{
@@ -20,11 +16,7 @@ use crate::{
 };
 
 /// An exception that the bitmap selects, or an NMI of the host.
-pub fn exception_or_nmi(
-    core: &mut Core,
-    loaded: &Loaded,
-    irq_off: &IrqOff<'_>,
-) -> Option<Leave> {
+pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) -> Option<Leave> {
     let info = InterruptionInfo::new(loaded.read(EXIT_INTERRUPTION_INFO));
     if info.kind() == Kind::Nmi {
         nmi::handle(irq_off);
@@ -35,6 +27,9 @@ pub fn exception_or_nmi(
         return None;
     }
     requeue_interrupted(core, loaded);
+    if info.is_nmi_unblocked_by_iret() && core.events.due.is_none() {
+        block_nmis_again(loaded);
+    }
     match info.vector() {
         vector::DEBUG => debug(core, loaded),
         vector::ALIGNMENT_CHECK => {
@@ -82,6 +77,13 @@ pub fn nmi_window(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     let primary = core.controls.primary;
     core.set_primary(loaded, primary.without(PrimaryControls::NMI_WINDOW_EXITING));
     None
+}
+
+/// An IRET that unblocked NMIs has faulted: it will be executed again, and must find them blocked as it did the
+/// first time (SDM volume 3, section 29.2.3).
+pub fn block_nmis_again(loaded: &Loaded) {
+    let interruptibility = loaded.read(GUEST_INTERRUPTIBILITY);
+    loaded.write(GUEST_INTERRUPTIBILITY, interruptibility | BLOCKING_BY_NMI);
 }
 
 /// If the exit happened while an event was being delivered, has it delivered again.

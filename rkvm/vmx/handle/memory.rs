@@ -9,15 +9,14 @@ use crate::{
         ept::EptViolation,
         exit::ExitReason,
         field::*,
-        handle::{event::requeue_interrupted, unexpected},
+        handle::{
+            event::{block_nmis_again, requeue_interrupted},
+            unexpected,
+        },
         run::{FaultInfo, Leave},
         vmcs::Loaded,
     },
-    x86::{
-        machine::Known,
-        paging::Kind,
-        vcpu::{Core, BLOCKING_BY_NMI},
-    },
+    x86::{machine::Known, paging::Kind, vcpu::Core},
 };
 
 /// The guest's access is not mapped, or not for this kind of access.
@@ -25,9 +24,7 @@ pub fn violation(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     let qualification = EptViolation::from(loaded.read(EXIT_QUALIFICATION));
     requeue_interrupted(core, loaded);
     if qualification.nmi_unblocked_by_iret().into_bool() && core.events.due.is_none() {
-        // The IRET will be executed again, and must find NMIs blocked as it did the first time.
-        let interruptibility = loaded.read(GUEST_INTERRUPTIBILITY);
-        loaded.write(GUEST_INTERRUPTIBILITY, interruptibility | BLOCKING_BY_NMI);
+        block_nmis_again(loaded);
     }
     let gpa = Gpa::new(loaded.read(GUEST_PHYSICAL_ADDRESS));
     let by_instruction =

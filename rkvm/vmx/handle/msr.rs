@@ -35,7 +35,10 @@ pub fn write(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     let index = registers.get(Gpr::RCX) as u32;
     let low = registers.get(Gpr::RAX) & u64::from(u32::MAX);
     let value = registers.get(Gpr::RDX) << 32 | low;
-    if core.write_msr(loaded, index, value, Initiator::Guest).is_err() {
+    if core
+        .write_msr(loaded, index, value, Initiator::Guest)
+        .is_err()
+    {
         return super::raise(core, Event::GENERAL_PROTECTION);
     }
     core.skip(loaded);

@@ -4,17 +4,10 @@
 
 use crate::{
     vmx::{
-        exit::TaskSwitchQualification,
-        field::*,
-        handle::event::requeue_interrupted,
-        run::Leave,
+        exit::TaskSwitchQualification, field::*, handle::event::requeue_interrupted, run::Leave,
         vmcs::Loaded,
     },
-    x86::{
-        machine::TaskSwitch,
-        task_switch::Source,
-        vcpu::Core,
-    },
+    x86::{machine::TaskSwitch, task_switch::Source, vcpu::Core},
 };
 
 /// CALL, JMP or IRET names a task, or an event's gate does. The event stays due until the switch is done.

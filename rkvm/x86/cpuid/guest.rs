@@ -61,12 +61,8 @@ flags! {
     has_xsaves = XSAVES, 3, XSAVES;
     /// The local APIC has an x2APIC mode.
     has_x2apic = X2APIC, 4, X2APIC;
-    /// RDTSCP exists.
-    has_rdtscp = RDTSCP, 5, RDTSCP;
     /// INVPCID exists.
-    has_invpcid = INVPCID, 6, INVPCID;
-    /// XSAVE and XSETBV exist.
-    has_xsave = XSAVE, 7, XSAVE;
+    has_invpcid = INVPCID, 5, INVPCID;
 }
 
 /// Where the first entry of a leaf is.

@@ -4,11 +4,7 @@
 
 use crate::{
     host::bindings::{kvm_dtable, kvm_segment, kvm_sregs},
-    vmx::{
-        field::*,
-        run::write_pdptes,
-        vmcs::Loaded,
-    },
+    vmx::{field::*, run::write_pdptes, vmcs::Loaded},
     x86::{
         regs::{
             rules::{CodeSegment, PagingState},
@@ -104,6 +100,7 @@ pub fn set(core: &mut Core, sregs: &kvm_sregs) -> Result {
             .set_segment(&loaded, register, &from_uapi(segment));
     }
     core.refresh_cpuid(paging.cr4);
+    core.drop_translations();
     if let Some(vector) = first_interrupt(&sregs.interrupt_bitmap) {
         core.events.interrupt = Some(vector);
     }
@@ -112,7 +109,8 @@ pub fn set(core: &mut Core, sregs: &kvm_sregs) -> Result {
 
 fn first_interrupt(bitmap: &[u64; 4]) -> Option<u8> {
     let (word, bits) = (0u8..).zip(bitmap).find(|(_, bits)| **bits != 0)?;
-    word.checked_mul(64)?.checked_add(bits.trailing_zeros() as u8)
+    word.checked_mul(64)?
+        .checked_add(bits.trailing_zeros() as u8)
 }
 
 fn table(loaded: &Loaded, base: Field<u64>, limit: Field<u32>) -> kvm_dtable {

@@ -80,8 +80,8 @@ impl Context {
         self.cpl = core.guest.cpl(loaded);
         self.paging = core.guest.paging(loaded);
         if self.paging.is_pae_paging() {
-            self.pdptes =
-                [GUEST_PDPTE0, GUEST_PDPTE1, GUEST_PDPTE2, GUEST_PDPTE3].map(|field| loaded.read(field));
+            self.pdptes = [GUEST_PDPTE0, GUEST_PDPTE1, GUEST_PDPTE2, GUEST_PDPTE3]
+                .map(|field| loaded.read(field));
         }
         for segment in &mut self.segments {
             *segment = None;

@@ -16,7 +16,9 @@ use crate::{
             segment::SegmentRegister,
             Dr6, Rflags,
         },
-        task_switch::{self, Failure, Fault, Memory, Origin, Outcome, Request, Source, State, Table},
+        task_switch::{
+            self, Failure, Fault, Memory, Origin, Outcome, Request, Source, State, Table,
+        },
         vcpu::{Core, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS},
     },
 };
@@ -76,11 +78,13 @@ impl Core {
             Err(Failure::NewTask(Fault::Memory(Stop::Retry))) => Some(Stop::Unhandleable),
             Err(Failure::NewTask(Fault::Memory(stop))) => Some(stop),
         };
-        let is_again = matches!(stop, Some(Stop::Retry));
-        if event.is_some_and(|event| event.info.kind() == Kind::Nmi) && !is_again {
+        let exit = stop.and_then(|stop| self.stop(stop, KERNEL));
+        let is_nmi =
+            |event: Option<Event>| event.is_some_and(|event| event.info.kind() == Kind::Nmi);
+        if is_nmi(event) && !is_nmi(self.events.due) {
             self.block_nmis();
         }
-        stop.and_then(|stop| self.stop(stop, KERNEL))
+        exit
     }
 
     /// The registers of the running task.

@@ -63,7 +63,10 @@ impl Core {
         linear: u64,
         kind: Kind,
     ) -> Result<Gpa, Stop> {
-        if let Some(gpa) = context.known.and_then(|known| known.translate(linear, kind)) {
+        if let Some(gpa) = context
+            .known
+            .and_then(|known| known.translate(linear, kind))
+        {
             return Ok(gpa);
         }
         let mode = if context.cpl == USER {
@@ -112,15 +115,22 @@ impl Core {
 
     /// Reads guest memory within one page.
     pub(super) fn read_ram(&mut self, gpa: Gpa, data: &mut [u8]) -> Result<(), Stop> {
-        self.view
-            .read(self.vm.mmu(), gpa, data)
-            .map_err(|_| Stop::Unhandleable)
+        let result = self.view.read(self.vm.mmu(), gpa, data);
+        result.map_err(|_| self.ram_failure(gpa))
     }
 
     /// Writes guest memory within one page.
     pub(super) fn write_ram(&mut self, gpa: Gpa, data: &[u8]) -> Result<(), Stop> {
-        self.view
-            .write(self.vm.mmu(), gpa, data)
-            .map_err(|_| Stop::Unhandleable)
+        let result = self.view.write(self.vm.mmu(), gpa, data);
+        result.map_err(|_| self.ram_failure(gpa))
+    }
+
+    /// Why memory could not be accessed: a slot that has gone meanwhile makes the access another one.
+    fn ram_failure(&mut self, gpa: Gpa) -> Stop {
+        if self.is_writable_ram(gpa) {
+            Stop::Unhandleable
+        } else {
+            Stop::Retry
+        }
     }
 }

@@ -31,6 +31,7 @@ pub const PASSTHROUGH: &[(u32, Passthrough)] = &[
 ];
 
 /// How an MSR passes, if it does.
+#[allow(dead_code, reason = "asked by the host tests")]
 pub fn passthrough(msr: u32) -> Option<Passthrough> {
     PASSTHROUGH
         .iter()

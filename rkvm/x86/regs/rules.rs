@@ -56,6 +56,19 @@ impl PagingState {
         self.cr0.contains(Cr0::PG)
     }
 
+    /// Whether translations that were cached under `before` may be wrong now: the processor drops them itself
+    /// on such writes (SDM volume 3, section 5.10.4.1), and an entry with a VPID does not.
+    pub const fn invalidates(&self, before: &Self) -> bool {
+        const CR0: Cr0 = Cr0::PG.with(Cr0::WP);
+        const CR4: Cr4 = Cr4::PSE
+            .with(Cr4::PAE)
+            .with(Cr4::PGE)
+            .with(Cr4::PCIDE)
+            .with(Cr4::SMEP)
+            .with(Cr4::SMAP);
+        self.cr0.changed(before.cr0).intersects(CR0) || self.cr4.changed(before.cr4).intersects(CR4)
+    }
+
     /// Whether paging is PAE paging, which caches four PDPTEs.
     pub const fn is_pae_paging(&self) -> bool {
         self.is_paging() && self.cr4.contains(Cr4::PAE) && !self.is_long_mode()

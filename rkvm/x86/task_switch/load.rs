@@ -68,8 +68,7 @@ impl<M: Memory> Switch<'_, M> {
                 segment.s == 0 && segment.kind == LDT && segment.present != 0
             })
             .ok_or_else(|| self.exception(vector::INVALID_TSS, raw))?;
-        self.state
-            .set_segment(SegmentRegister::Ldtr, found.segment);
+        self.state.set_segment(SegmentRegister::Ldtr, found.segment);
         Ok(())
     }
 

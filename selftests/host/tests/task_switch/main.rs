@@ -2,257 +2,16 @@
 
 //! Task switches in every direction, against what the SDM says in words.
 
+mod guest;
+
+use guest::*;
 use proptest::prelude::*;
 
 use rkvm_host::x86::event::{vector, Event};
 use rkvm_host::x86::paging::Mode;
-use rkvm_host::x86::regs::rules::GeneralProtection;
 use rkvm_host::x86::regs::segment::{Segment, SegmentRegister};
 use rkvm_host::x86::regs::{Cr0, Dr7, Rflags};
 use rkvm_host::x86::task_switch::*;
-
-const GDT: u32 = 0x1000;
-const LDT: u32 = 0x1800;
-const OLD: u32 = 0x2000;
-const NEW: u32 = 0x3000;
-const STACK: u32 = 0x6000;
-const SIZE: usize = 0x8000;
-const CR3: u32 = 0x0042_3000;
-
-const OLD_TSS: u16 = 0x08;
-const NEW_TSS: u16 = 0x10;
-const CODE: u16 = 0x18;
-const DATA: u16 = 0x20;
-const USER_CODE: u16 = 0x2b;
-const USER_DATA: u16 = 0x33;
-const LDT_SELECTOR: u16 = 0x38;
-const LOCAL_DATA: u16 = 0x04;
-const GDT_LIMIT: u32 = 0x3f;
-
-const AVAILABLE_16: u8 = 0x81;
-const BUSY_16: u8 = 0x83;
-const AVAILABLE_32: u8 = 0x89;
-const BUSY_32: u8 = 0x8b;
-const PRESENT: u8 = 0x80;
-
-/// The offsets of the two formats.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Format {
-    slot: u32,
-    ip: u32,
-    segments: u32,
-    ldt: u32,
-}
-const FORMAT_16: Format = Format {
-    slot: 2,
-    ip: 14,
-    segments: 34,
-    ldt: 42,
-};
-const FORMAT_32: Format = Format {
-    slot: 4,
-    ip: 32,
-    segments: 72,
-    ldt: 96,
-};
-
-#[derive(Clone, Debug, PartialEq)]
-enum Refused {
-    Access,
-}
-
-#[derive(Clone, Debug)]
-struct Guest {
-    bytes: Vec<u8>,
-    state: State,
-    entered: Option<(Rflags, Option<u32>)>,
-    last_mode: Option<Mode>,
-    cr3_is_bad: bool,
-    /// Accesses that succeed before one is refused.
-    accesses: usize,
-}
-
-impl Memory for Guest {
-    type Error = Refused;
-
-    fn read(&mut self, linear: u32, data: &mut [u8]) -> Result<(), Refused> {
-        self.access()?;
-        for (at, byte) in data.iter_mut().enumerate() {
-            *byte = self.bytes[(linear as usize + at) % SIZE];
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, linear: u32, data: &[u8], mode: Mode) -> Result<(), Refused> {
-        self.access()?;
-        for (at, byte) in data.iter().enumerate() {
-            self.bytes[(linear as usize + at) % SIZE] = *byte;
-        }
-        self.last_mode = Some(mode);
-        Ok(())
-    }
-
-    fn enter(&mut self, eflags: Rflags, cr3: Option<u32>) -> Result<(), GeneralProtection> {
-        self.entered = Some((eflags, cr3));
-        if self.cr3_is_bad {
-            return Err(GeneralProtection);
-        }
-        Ok(())
-    }
-}
-
-impl Guest {
-    /// In an old task of one type, with an idle new one of another.
-    fn new(old: u8, new: u8) -> Self {
-        let gprs = [0x11, 0x22, 0x33, 0x44, 0x5_0000, 0x66, 0x77, 0x88].map(|low| 0xaaaa_0000 | low);
-        let mut state = State {
-            gprs,
-            eip: 0x1234,
-            eflags: Rflags::FIXED.with(Rflags::CF),
-            segments: [Segment::default(); 8],
-            gdt: Table {
-                base: GDT,
-                limit: GDT_LIMIT,
-            },
-            cr0: Cr0::PE.with(Cr0::PG),
-            dr7: Dr7::new(0x7ff),
-        };
-        for (register, selector) in [
-            (SegmentRegister::Es, 0x20),
-            (SegmentRegister::Cs, 0x18),
-            (SegmentRegister::Ss, 0x20),
-            (SegmentRegister::Ds, 0x21),
-            (SegmentRegister::Fs, 0x22),
-            (SegmentRegister::Gs, 0x23),
-        ] {
-            state.set_segment(
-                register,
-                Segment {
-                    selector,
-                    ..Segment::default()
-                },
-            );
-        }
-        state.set_segment(
-            SegmentRegister::Tr,
-            Segment {
-                base: OLD.into(),
-                limit: 0x67,
-                selector: OLD_TSS,
-                kind: old & 0xf,
-                present: 1,
-                ..Segment::default()
-            },
-        );
-        let mut guest = Self {
-            bytes: vec![0; SIZE],
-            state,
-            entered: None,
-            last_mode: None,
-            cr3_is_bad: false,
-            accesses: usize::MAX,
-        };
-        guest.describe(OLD_TSS, OLD, 0x67, old);
-        guest.describe(NEW_TSS, NEW, 0x67, new);
-        guest.describe(CODE, 0, 0xfffff, 0x9b);
-        guest.describe(DATA, 0, 0xfffff, 0x93);
-        guest.describe(USER_CODE, 0, 0xfffff, 0xfb);
-        guest.describe(USER_DATA, 0, 0xfffff, 0xf3);
-        guest.describe(LDT_SELECTOR, LDT, 7, 0x82);
-        guest.put(LDT, &guest.bytes[(GDT + 0x20) as usize..][..8].to_vec());
-        let format = guest.format(new);
-        guest.put(NEW + format.ip, &0x5678u32.to_le_bytes()[..format.slot as usize]);
-        guest.put(NEW + format.ip + format.slot, &[0x46, 0]);
-        for number in 0..8 {
-            guest.set_gpr(number, 0x0100 + number);
-        }
-        guest.set_gpr(4, STACK);
-        for register in 0..6 {
-            guest.set_selector(register, DATA);
-        }
-        guest.set_selector(1, CODE);
-        if new & 8 != 0 {
-            guest.put(NEW + 28, &CR3.to_le_bytes());
-        } else {
-            guest.put(NEW + format.ldt, &[0, 0]);
-        }
-        guest
-    }
-
-    fn access(&mut self) -> Result<(), Refused> {
-        self.accesses = self.accesses.checked_sub(1).ok_or(Refused::Access)?;
-        Ok(())
-    }
-
-    fn format(&self, access: u8) -> Format {
-        if access & 8 != 0 {
-            FORMAT_32
-        } else {
-            FORMAT_16
-        }
-    }
-
-    fn new_format(&self) -> Format {
-        self.format(self.access_byte(NEW_TSS))
-    }
-
-    fn put(&mut self, at: u32, data: &[u8]) {
-        self.bytes[at as usize..][..data.len()].copy_from_slice(data);
-    }
-
-    fn word(&self, at: u32) -> u16 {
-        u16::from_le_bytes(self.bytes[at as usize..][..2].try_into().unwrap())
-    }
-
-    fn long(&self, at: u32) -> u32 {
-        u32::from_le_bytes(self.bytes[at as usize..][..4].try_into().unwrap())
-    }
-
-    /// A descriptor; code and data are flat and 32-bit.
-    fn describe(&mut self, selector: u16, base: u32, limit: u32, access: u8) {
-        let flags = if access & 0x10 != 0 { 0xc0 } else { 0 };
-        let [b0, b1, b2, b3] = base.to_le_bytes();
-        let [l0, l1, l2, _] = limit.to_le_bytes();
-        let raw = [l0, l1, b0, b1, b2, access, l2 & 0xf | flags, b3];
-        self.put(GDT + u32::from(selector & !7), &raw);
-    }
-
-    fn access_byte(&self, selector: u16) -> u8 {
-        self.bytes[GDT as usize + usize::from(selector & !7) + 5]
-    }
-
-    fn set_access_byte(&mut self, selector: u16, access: u8) {
-        self.put(GDT + u32::from(selector & !7) + 5, &[access]);
-    }
-
-    /// Sets a general register in the new TSS.
-    fn set_gpr(&mut self, number: u32, value: u32) {
-        let format = self.new_format();
-        let at = NEW + format.ip + (2 + number) * format.slot;
-        self.put(at, &value.to_le_bytes()[..format.slot as usize]);
-    }
-
-    /// Sets ES, CS, SS, DS, FS or GS in the new TSS.
-    fn set_selector(&mut self, number: u32, selector: u16) {
-        let format = self.new_format();
-        if number * format.slot + format.segments < format.ldt {
-            let at = NEW + format.segments + number * format.slot;
-            self.put(at, &selector.to_le_bytes());
-        }
-    }
-
-    fn set_ldt(&mut self, selector: u16) {
-        let at = NEW + self.new_format().ldt;
-        self.put(at, &selector.to_le_bytes());
-    }
-
-    fn run(&mut self, request: &Request) -> Result<Outcome, Failure<Refused>> {
-        let mut state = self.state;
-        let result = switch(&mut state, self, request);
-        self.state = state;
-        result
-    }
-}
 
 fn request(source: Source) -> Request {
     Request {
@@ -447,7 +206,10 @@ fn ldt() {
     );
     let ldtr = guest.state.segment(SegmentRegister::Ldtr);
     assert_eq!((ldtr.base, ldtr.limit), (LDT.into(), 7));
-    assert_eq!(guest.state.segment(SegmentRegister::Ds).selector, LOCAL_DATA);
+    assert_eq!(
+        guest.state.segment(SegmentRegister::Ds).selector,
+        LOCAL_DATA
+    );
     assert_eq!(guest.state.segment(SegmentRegister::Ds).unusable, 0);
 }
 
@@ -459,12 +221,42 @@ fn faults_in_the_old_task() {
     use vector::*;
     let code = u32::from(NEW_TSS);
     let cases: [Case; 7] = [
-        ("busy", |g| g.set_access_byte(NEW_TSS, BUSY_32), GENERAL_PROTECTION, code),
-        ("no TSS", |g| g.set_access_byte(NEW_TSS, 0x82), GENERAL_PROTECTION, code),
-        ("code", |g| g.set_access_byte(NEW_TSS, 0x99), GENERAL_PROTECTION, code),
-        ("beyond", |g| g.state.gdt.limit = 0x16, GENERAL_PROTECTION, code),
-        ("absent", |g| g.set_access_byte(NEW_TSS, 0x09), SEGMENT_NOT_PRESENT, code),
-        ("short", |g| g.describe(NEW_TSS, NEW, 0x66, AVAILABLE_32), INVALID_TSS, code),
+        (
+            "busy",
+            |g| g.set_access_byte(NEW_TSS, BUSY_32),
+            GENERAL_PROTECTION,
+            code,
+        ),
+        (
+            "no TSS",
+            |g| g.set_access_byte(NEW_TSS, 0x82),
+            GENERAL_PROTECTION,
+            code,
+        ),
+        (
+            "code",
+            |g| g.set_access_byte(NEW_TSS, 0x99),
+            GENERAL_PROTECTION,
+            code,
+        ),
+        (
+            "beyond",
+            |g| g.state.gdt.limit = 0x16,
+            GENERAL_PROTECTION,
+            code,
+        ),
+        (
+            "absent",
+            |g| g.set_access_byte(NEW_TSS, 0x09),
+            SEGMENT_NOT_PRESENT,
+            code,
+        ),
+        (
+            "short",
+            |g| g.describe(NEW_TSS, NEW, 0x66, AVAILABLE_32),
+            INVALID_TSS,
+            code,
+        ),
         (
             "old is short",
             |g| {
@@ -491,7 +283,11 @@ fn faults_in_the_old_task() {
 
     let mut guest = Guest::new(BUSY_32, AVAILABLE_32);
     let fault = exception(INVALID_TSS, code);
-    assert_eq!(guest.run(&request(Source::Iret)), Err(Failure::OldTask(fault)), "idle");
+    assert_eq!(
+        guest.run(&request(Source::Iret)),
+        Err(Failure::OldTask(fault)),
+        "idle"
+    );
     for selector in [0, 3, NEW_TSS | 4] {
         let request = Request {
             selector,
@@ -519,19 +315,74 @@ fn faults_in_the_new_task() {
             LDT_SELECTOR.into(),
         ),
         ("null CS", |g| g.set_selector(1, 3), INVALID_TSS, 0),
-        ("CS is data", |g| g.set_selector(1, DATA), INVALID_TSS, DATA.into()),
-        ("CS is a TSS", |g| g.set_selector(1, NEW_TSS), INVALID_TSS, NEW_TSS.into()),
-        ("CS of another level", |g| g.set_selector(1, CODE | 3), INVALID_TSS, CODE.into()),
-        ("CS absent", |g| g.set_access_byte(CODE, 0x1b), SEGMENT_NOT_PRESENT, CODE.into()),
+        (
+            "CS is data",
+            |g| g.set_selector(1, DATA),
+            INVALID_TSS,
+            DATA.into(),
+        ),
+        (
+            "CS is a TSS",
+            |g| g.set_selector(1, NEW_TSS),
+            INVALID_TSS,
+            NEW_TSS.into(),
+        ),
+        (
+            "CS of another level",
+            |g| g.set_selector(1, CODE | 3),
+            INVALID_TSS,
+            CODE.into(),
+        ),
+        (
+            "CS absent",
+            |g| g.set_access_byte(CODE, 0x1b),
+            SEGMENT_NOT_PRESENT,
+            CODE.into(),
+        ),
         ("null SS", |g| g.set_selector(2, 0), INVALID_TSS, 0),
-        ("SS is code", |g| g.set_selector(2, CODE), INVALID_TSS, CODE.into()),
-        ("SS read-only", |g| g.set_access_byte(DATA, 0x91), INVALID_TSS, DATA.into()),
-        ("SS with RPL", |g| g.set_selector(2, DATA | 3), INVALID_TSS, DATA.into()),
-        ("SS of another level", |g| g.set_selector(2, USER_DATA), INVALID_TSS, 0x30),
-        ("SS absent", |g| g.set_access_byte(DATA, 0x13), STACK_FAULT, DATA.into()),
-        ("DS without LDT", |g| g.set_selector(3, 0x0c), INVALID_TSS, 0x0c),
+        (
+            "SS is code",
+            |g| g.set_selector(2, CODE),
+            INVALID_TSS,
+            CODE.into(),
+        ),
+        (
+            "SS read-only",
+            |g| g.set_access_byte(DATA, 0x91),
+            INVALID_TSS,
+            DATA.into(),
+        ),
+        (
+            "SS with RPL",
+            |g| g.set_selector(2, DATA | 3),
+            INVALID_TSS,
+            DATA.into(),
+        ),
+        (
+            "SS of another level",
+            |g| g.set_selector(2, USER_DATA),
+            INVALID_TSS,
+            0x30,
+        ),
+        (
+            "SS absent",
+            |g| g.set_access_byte(DATA, 0x13),
+            STACK_FAULT,
+            DATA.into(),
+        ),
+        (
+            "DS without LDT",
+            |g| g.set_selector(3, 0x0c),
+            INVALID_TSS,
+            0x0c,
+        ),
         ("FS beyond", |g| g.set_selector(4, 0x40), INVALID_TSS, 0x40),
-        ("GS with RPL", |g| g.set_selector(5, DATA | 3), INVALID_TSS, DATA.into()),
+        (
+            "GS with RPL",
+            |g| g.set_selector(5, DATA | 3),
+            INVALID_TSS,
+            DATA.into(),
+        ),
     ];
     const STACK_FAULT: u8 = vector::STACK;
     for (name, spoil, vector, code) in cases {
@@ -554,7 +405,10 @@ fn absent_data_segment() {
     guest.set_access_byte(USER_DATA, 0xf3 & !PRESENT);
     guest.set_selector(0, USER_DATA);
     let fault = exception(vector::SEGMENT_NOT_PRESENT, 0x30);
-    assert_eq!(guest.run(&request(Source::Jump)), Err(Failure::NewTask(fault)));
+    assert_eq!(
+        guest.run(&request(Source::Jump)),
+        Err(Failure::NewTask(fault))
+    );
     assert_eq!(guest.state.segment(SegmentRegister::Es).unusable, 1);
 }
 
