@@ -44,6 +44,7 @@ use kernel::{
     prelude::*,
     sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock},
 };
+use removed::{Flush, Removed};
 use tables::KernelTables;
 
 /// The page table of a VM.
@@ -131,13 +132,13 @@ impl Mmu {
             return Ok(());
         };
         let next = Arc::new(change.slots, GFP_KERNEL_ACCOUNT)?;
-        let previous = {
+        let (previous, outdated) = {
             let mut state = shared.state.lock();
             let previous = core::mem::replace(&mut state.slots, next);
             shared.slots_generation.fetch_add(1, Ordering::SeqCst);
-            shared.forget(&mut state, change.stale);
-            previous
+            (previous, Outdated::take(&mut state.table, change.stale))
         };
+        shared.expel(outdated);
         drop((previous, current));
         log_step!(
             "KVM_SET_USER_MEMORY_REGION: slot {}, hva {:#x}, gpa {:#x}, {} bytes\n",
@@ -150,22 +151,52 @@ impl Mmu {
     }
 }
 
-impl Shared {
-    fn forget(&self, state: &mut State, stale: Stale) {
+/// What processors may still use after a change of the tables.
+enum Outdated {
+    /// Nothing.
+    Nothing,
+    /// Translations that allow writes.
+    WriteAccess,
+    /// Mappings, and tables that were removed with them.
+    Mappings(Removed<EntryFormat, KernelTables>),
+}
+
+impl Outdated {
+    /// Changes the table as `stale` wants.
+    fn take(table: &mut Table, stale: Stale) -> Self {
         match stale {
-            Stale::Nothing => (),
-            Stale::Mappings(gfns) => self.zap(&mut state.table, gfns),
-            Stale::WriteAccess(gfns) => {
-                if state.table.write_protect(gfns) == removed::Flush::Needed {
-                    self.vcpus.expel();
-                }
-            }
+            Stale::Nothing => Self::Nothing,
+            Stale::Mappings(gfns) => Self::Mappings(table.zap(gfns)),
+            Stale::WriteAccess(gfns) => match table.write_protect(gfns) {
+                Flush::Needed => Self::WriteAccess,
+                Flush::NotNeeded => Self::Nothing,
+            },
+        }
+    }
+}
+
+impl Shared {
+    /// Makes sure that no vCPU uses what is outdated, and frees it. Called without the MMU lock.
+    fn expel(&self, outdated: Outdated) {
+        match outdated {
+            Outdated::Nothing => (),
+            Outdated::WriteAccess => self.vcpus.expel(),
+            Outdated::Mappings(removed) => drop(removed.after_flush(|| self.vcpus.expel())),
         }
     }
 
-    /// Unmaps frames; when this returns no vCPU uses them.
-    fn zap(&self, table: &mut Table, gfns: Range<Gfn>) {
-        drop(table.zap(gfns).after_flush(|| self.vcpus.expel()));
+    /// Unmaps the first frames from `first` on that the user memory backs. The frame after them; `None` if
+    /// there are none.
+    fn zap_next(&self, range: HvaRange, first: Gfn) -> Option<Gfn> {
+        let (end, removed) = {
+            let mut state = self.state.lock();
+            let State { slots, table } = &mut *state;
+            let mut backed = slots.gfns_of(range.start..range.end);
+            let (_, gfns) = backed.find(|(_, gfns)| gfns.start >= first)?;
+            (gfns.end, table.zap(gfns))
+        };
+        drop(removed.after_flush(|| self.vcpus.expel()));
+        Some(end)
     }
 
     /// Calls `ask` for the table and each range of frames that the user memory backs.
@@ -179,8 +210,13 @@ impl Shared {
 }
 
 impl Listener for Shared {
+    /// In order of guest address, so that a slot that comes or goes between two steps does not hide another: its own
+    /// mappings are zapped by its change, and no new ones are made while the notifier is at work.
     fn invalidate(&self, range: HvaRange) {
-        self.for_each_backed(range, |table, gfns| self.zap(table, gfns));
+        let mut first = Gfn::new(0);
+        while let Some(end) = self.zap_next(range, first) {
+            first = end;
+        }
     }
 
     fn clear_young(&self, range: HvaRange) -> Age {

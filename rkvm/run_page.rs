@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory that a vCPU shares with its VMM: `struct kvm_run`, the data page of port I/O, and the
-//! ring of coalesced MMIO.
+//! The memory that a vCPU shares with its VMM: `struct kvm_run`, a page for port I/O data, and the
+//! ring of coalesced MMIO. Items of port I/O go through the end of the first page.
 //!
 //! User space can write any of it at any time: every access is one volatile read or write of a plain
 //! value, nothing is read twice, and no offset or length is ever taken from here.
@@ -263,7 +263,7 @@ impl RunPage {
             .take(size.into())
             .enumerate()
         {
-            // SAFETY: the bytes at the end of the page.
+            // SAFETY: `io` stays within the page, which is allocated; any value is valid there.
             unsafe { self.io(index).write_volatile(byte) };
         }
     }
@@ -272,7 +272,7 @@ impl RunPage {
     pub fn read_io(&self, size: u8) -> u32 {
         let mut value = [0; IO_BYTES];
         for (index, byte) in value.iter_mut().take(size.into()).enumerate() {
-            // SAFETY: the bytes at the end of the page.
+            // SAFETY: `io` stays within the page, which is allocated; any value is valid there.
             *byte = unsafe { self.io(index).read_volatile() };
         }
         u32::from_le_bytes(value)

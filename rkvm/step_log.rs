@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel log of what VMs do, step by step, for those who learn how a VM runs (module parameter `log_steps`).
+//! The kernel log of what VMs do, step by step, for those who learn how a VM runs (module parameter
+//! `log_steps`).
 
 /// Whether steps are logged.
 pub fn is_on() -> bool {

@@ -47,14 +47,14 @@ struct Bytes<T>(T);
 
 impl<T> Bytes<T> {
     fn of(value: &T) -> &Self {
-        // SAFETY: the type is transparent.
-        unsafe { &*(value as *const T).cast() }
+        // SAFETY: `Bytes<T>` is a transparent wrapper, so that a valid `T` is a valid `Bytes<T>`.
+        unsafe { &*core::ptr::from_ref(value).cast() }
     }
 }
 
-// SAFETY: any bytes are a valid `T`.
+// SAFETY: `Plain` says that any bytes are a valid `T`.
 unsafe impl<T: Plain> FromBytes for Bytes<T> {}
-// SAFETY: no byte of a `T` is uninitialised.
+// SAFETY: `Plain` says that no byte of a `T` is uninitialised.
 unsafe impl<T: Plain> AsBytes for Bytes<T> {}
 
 /// The argument of an ioctl as an address in user space.

@@ -46,7 +46,6 @@ impl Vm {
             }),
             GFP_KERNEL_ACCOUNT,
         )
-        .map_err(Into::into)
     }
 
     /// The processor support that the VM runs on.

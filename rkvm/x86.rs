@@ -27,7 +27,8 @@ pub use vcpu::Vcpu;
 
 use kernel::prelude::*;
 
-/// Pages of the mapping that a vCPU shares with its VMM: kvm_run, port I/O data, coalesced MMIO ring.
+/// Pages of the mapping that a vCPU shares with its VMM: kvm_run, port I/O, coalesced MMIO ring: VMMs expect
+/// all three.
 pub const RUN_PAGES: usize = 3;
 /// Memory slots of a VM.
 pub const MEMORY_SLOTS: u32 = crate::memslot::MAX_SLOTS;

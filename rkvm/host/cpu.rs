@@ -36,7 +36,7 @@ impl PreemptOff {
     pub fn new() -> Self {
         // SAFETY: paired with the enable in `drop`.
         unsafe { bindings::rkvm_preempt_disable() };
-        // SAFETY: reads a per-CPU number.
+        // SAFETY: reads a per-CPU number, which stays right while preemption is off.
         let number = unsafe { bindings::rkvm_cpu() };
         Self {
             cpu: Cpu(number as u32),
@@ -75,7 +75,7 @@ impl IrqOff<'_> {
     /// Whether a signal, a reschedule or task work waits for the current task. Only with interrupts
     /// off does a "no" hold until guest entry.
     pub fn work_pending(&self) -> bool {
-        // SAFETY: reads the current task's flags.
+        // SAFETY: reads the current task's flags with interrupts off, as the kernel wants it.
         unsafe { bindings::rkvm_work_pending() }
     }
 
@@ -120,7 +120,7 @@ pub fn signal_pending() -> bool {
 
 /// The number of CPUs that are online.
 pub fn online() -> usize {
-    // SAFETY: reads a counter.
+    // SAFETY: reads a counter that the kernel updates atomically.
     unsafe { bindings::rkvm_online_cpus() as usize }
 }
 
@@ -134,12 +134,16 @@ pub fn relax() {
 ///
 /// Interrupts must be on. `ENXIO` if the CPU is offline.
 pub fn call_on<F: Fn() + Sync>(cpu: Cpu, call: &F) -> Result {
+    /// # Safety
+    ///
+    /// Called by the kernel's cross-call code for the call below alone: `call` is the address of an
+    /// `F` that outlives the call. `F` is `Sync`, since another CPU runs it.
     unsafe extern "C" fn thunk<F: Fn() + Sync>(call: *mut c_void) {
         // SAFETY: `call_on` passes its reference and waits until we return.
         unsafe { (*call.cast::<F>())() }
     }
-    let argument = (call as *const F).cast_mut().cast();
-    // SAFETY: the callee borrows `call` only until the function returns.
+    let argument = core::ptr::from_ref(call).cast_mut().cast();
+    // SAFETY: the call waits for the thunk to return, so that `call` is borrowed no longer than that.
     kernel::error::to_result(unsafe {
         bindings::rkvm_call_on_cpu(cpu.0 as i32, Some(thunk::<F>), argument)
     })
@@ -172,6 +176,10 @@ impl<T: PerCpu> PerCpuRegistration<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the CPU hotplug core alone, on the CPU that comes online, in process context, and not
+    /// after `drop` has removed it.
     unsafe extern "C" fn online(_cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int {
         match T::online() {
             Ok(()) => 0,
@@ -179,6 +187,10 @@ impl<T: PerCpu> PerCpuRegistration<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the CPU hotplug core alone, on the CPU that goes offline, in process context, and not
+    /// after `drop` has removed it.
     unsafe extern "C" fn offline(_cpu: kernel::ffi::c_uint) -> kernel::ffi::c_int {
         T::offline();
         0
@@ -187,7 +199,7 @@ impl<T: PerCpu> PerCpuRegistration<T> {
 
 impl<T: PerCpu> Drop for PerCpuRegistration<T> {
     fn drop(&mut self) {
-        // SAFETY: `state` was returned by the set-up.
+        // SAFETY: `state` was returned by the set-up, and this is its only removal.
         unsafe { bindings::rkvm_cpuhp_remove(self.state) };
     }
 }

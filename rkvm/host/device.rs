@@ -2,9 +2,9 @@
 
 //! The misc device node.
 //!
-//! A descriptor costs nothing to open: its object is made when an ioctl first needs one. Until then the file's
-//! `private_data` is what the misc core has put there, the registration; then it is the object's
-//! pointer, marked by its lowest bit.
+//! A descriptor costs nothing to open: its object is made when an ioctl first needs one. Until then
+//! the file's `private_data` is what the misc core has put there, the registration; then it is the
+//! object's pointer, marked by its lowest bit.
 
 // UNSAFETY: registers a C structure, and keeps pointers of two kinds in `private_data`.
 #![expect(unsafe_code)]
@@ -88,7 +88,7 @@ impl<T: DeviceObject> Registration<T> {
                 Minor::Dynamic => bindings::MISC_DYNAMIC_MINOR as i32,
                 Minor::Fixed(number) => i32::from(number),
             },
-            name: name.as_ptr().cast(),
+            name: name.as_char_ptr(),
             fops: &Self::FILE,
             mode: 0o660,
             ..pin_init::zeroed()
@@ -96,7 +96,7 @@ impl<T: DeviceObject> Registration<T> {
         try_pin_init!(Self {
             context,
             inner <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
-                // SAFETY: `slot` is valid for writes.
+                // SAFETY: `slot` is valid for writes, and nothing else knows of it yet.
                 unsafe { slot.write(device) };
                 // SAFETY: the structure is complete and stays in place until it is deregistered.
                 to_result(unsafe { bindings::misc_register(slot) })
@@ -105,6 +105,10 @@ impl<T: DeviceObject> Registration<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the VFS alone, for an open file of a registration of this type, which it holds for
+    /// the length of the call.
     unsafe extern "C" fn ioctl(
         file: *mut bindings::file,
         cmd: kernel::ffi::c_uint,
@@ -118,11 +122,15 @@ impl<T: DeviceObject> Registration<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// As for `ioctl`; besides, `vma` is the new area of a mapping of the file, not yet visible to
+    /// user space, and the mm's lock is held for writing.
     unsafe extern "C" fn mmap(
         file: *mut bindings::file,
         vma: *mut bindings::vm_area_struct,
     ) -> kernel::ffi::c_int {
-        // SAFETY: as in `ioctl`.
+        // SAFETY: the VFS calls this for open files of a registration of this type.
         let session = unsafe { Session::<T>::of(file) };
         // SAFETY: the VFS passes a new area that this call may set up.
         let (vma, first_page) = unsafe { (VmaNew::from_raw(vma), (*vma).vm_pgoff) };
@@ -132,11 +140,15 @@ impl<T: DeviceObject> Registration<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the VFS alone, once for each open file of a registration of this type, after all
+    /// other calls for the file have returned.
     unsafe extern "C" fn release(
         _inode: *mut bindings::inode,
         file: *mut bindings::file,
     ) -> kernel::ffi::c_int {
-        // SAFETY: as in `ioctl`.
+        // SAFETY: the file is one of a registration of this type, and stays for this call.
         let session = unsafe { Session::<T>::of(file) };
         if let Ok(object) = session.pointer() {
             // SAFETY: the file's own reference, and this is the file's last callback.
@@ -188,10 +200,10 @@ impl<'a, T: DeviceObject> Session<'a, T> {
 
     /// The descriptor's object, if it has one.
     pub fn get(&self) -> Option<ArcBorrow<'a, T>> {
-        // SAFETY: the file owns a reference until it is released, which no ioctl outlives.
-        self.pointer()
-            .ok()
-            .map(|object| unsafe { ArcBorrow::from_raw(object) })
+        let object = self.pointer().ok()?;
+        // SAFETY: the pointer came from `Arc::into_raw`, and the file owns that reference until it
+        // is released, which no session outlives.
+        Some(unsafe { ArcBorrow::from_raw(object) })
     }
 
     /// What all descriptors share.

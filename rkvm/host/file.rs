@@ -56,6 +56,10 @@ impl<T: FileObject> Operations<T> {
         unsafe { ArcBorrow::from_raw((*file).private_data.cast::<T>()) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the VFS alone, for an open file with these operations, which it holds for the length
+    /// of the call.
     unsafe extern "C" fn ioctl(
         file: *mut kernel::bindings::file,
         cmd: kernel::ffi::c_uint,
@@ -69,11 +73,15 @@ impl<T: FileObject> Operations<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// As for `ioctl`; besides, `vma` is the new area of a mapping of the file, not yet visible to
+    /// user space, and the mm's lock is held for writing.
     unsafe extern "C" fn mmap(
         file: *mut kernel::bindings::file,
         vma: *mut kernel::bindings::vm_area_struct,
     ) -> kernel::ffi::c_int {
-        // SAFETY: as in `ioctl`.
+        // SAFETY: the VFS calls this for open files with these operations.
         let object = unsafe { Self::object(file) };
         // SAFETY: the VFS passes a new area that this call may set up.
         let (vma, first_page) = unsafe { (VmaNew::from_raw(vma), (*vma).vm_pgoff) };
@@ -83,12 +91,16 @@ impl<T: FileObject> Operations<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the VFS alone, once for each open file with these operations, after all other calls
+    /// for the file have returned.
     unsafe extern "C" fn release(
         _inode: *mut kernel::bindings::inode,
         file: *mut kernel::bindings::file,
     ) -> kernel::ffi::c_int {
-        // SAFETY: as in `ioctl`; the reference is the one that the file owned, and this is the
-        // file's last callback.
+        // SAFETY: `private_data` is the pointer of the reference that the file owned, and this is the
+        // file's last callback, so that nothing uses it afterwards.
         let object = unsafe { Arc::from_raw((*file).private_data.cast::<T>()) };
         T::release(object.as_arc_borrow());
         0
@@ -100,10 +112,11 @@ impl<T: FileObject> Operations<T> {
 /// `EMFILE`, `ENFILE` or `ENOMEM` where none can be made.
 pub fn anonymous<T: FileObject>(name: &CStr, object: Arc<T>) -> Result<isize> {
     let raw = Arc::into_raw(object);
-    // SAFETY: the operations are static and expect just this pointer as private data.
+    // SAFETY: the name is a C string, which is copied; the operations are static and expect just this
+    // pointer as private data.
     let fd = unsafe {
         bindings::anon_inode_getfd(
-            name.as_ptr().cast(),
+            name.as_char_ptr(),
             &Operations::<T>::FILE,
             raw.cast_mut().cast(),
             (kernel::bindings::O_RDWR | kernel::bindings::O_CLOEXEC) as i32,

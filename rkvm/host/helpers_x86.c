@@ -35,8 +35,8 @@ notrace bool rkvm_fpu_needs_reload(void)
 }
 
 /*
- * The FXSAVE image of a guest state that is not in registers. XSAVE leaves a component out of memory while it is in
- * its initial state (SDM volume 1, 13.6), so that such a component is made up here.
+ * The FXSAVE image of a guest state that is not in registers. XSAVE leaves a component out of memory while
+ * it is in its initial state (SDM volume 1, 13.6), so that such a component is made up here.
  */
 void rkvm_fpu_legacy(const struct fpu_guest *fpu, void *image)
 {

@@ -39,7 +39,7 @@ impl<T> KillableMutex<T> {
             raw <- Opaque::ffi_init(move |slot| {
                 // SAFETY: `slot` is valid for writes and pinned, name and key are static.
                 unsafe {
-                    kernel::bindings::__mutex_init(slot, c"rkvm".as_ptr().cast(), key.as_ptr())
+                    kernel::bindings::__mutex_init(slot, c"rkvm".as_char_ptr(), key.as_ptr())
                 }
             }),
             data: UnsafeCell::new(data),

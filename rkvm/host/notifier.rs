@@ -104,6 +104,10 @@ const OPS: k::mmu_notifier_ops = k::mmu_notifier_ops {
 };
 
 impl Notifier {
+    /// # Safety
+    ///
+    /// Called by `mmu_notifier_get` alone, in process context. What is returned is C's until it calls
+    /// `free`.
     unsafe extern "C" fn alloc(_mm: *mut k::mm_struct) -> *mut k::mmu_notifier {
         let notifier = KBox::pin_init(
             pin_init!(Self {
@@ -118,12 +122,17 @@ impl Notifier {
             GFP_KERNEL,
         );
         match notifier {
-            // SAFETY: the box is given to C in place; `free` takes it back.
+            // SAFETY: the value does not move: the box is given to C, which uses it in place, and
+            // `free` takes it back to drop it.
             Ok(pinned) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(pinned) }).cast(),
             Err(_) => ENOMEM.to_ptr(),
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the notifier core alone, once for each notifier that `alloc` made, after the last
+    /// put and a grace period: no other callback runs or will.
     unsafe extern "C" fn free(raw: *mut k::mmu_notifier) {
         // SAFETY: `raw` is the first field of a box that `alloc` gave away, and C is done with it.
         drop(unsafe { KBox::from_raw(raw.cast::<Self>()) });
@@ -149,6 +158,10 @@ impl Notifier {
         young
     }
 
+    /// # Safety
+    ///
+    /// Called by the notifier core alone, with a notifier that `alloc` made and a range that is valid
+    /// for the call.
     unsafe extern "C" fn on_start(
         raw: *mut k::mmu_notifier,
         range: *const k::mmu_notifier_range,
@@ -162,6 +175,9 @@ impl Notifier {
         0
     }
 
+    /// # Safety
+    ///
+    /// Called by the notifier core alone, with a notifier that `alloc` made.
     unsafe extern "C" fn on_end(raw: *mut k::mmu_notifier, _range: *const k::mmu_notifier_range) {
         // SAFETY: a callback of these operations.
         let this = unsafe { Self::from_raw(raw) };
@@ -170,6 +186,9 @@ impl Notifier {
         this.in_progress.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// # Safety
+    ///
+    /// Called by the notifier core alone, with a notifier that `alloc` made.
     unsafe extern "C" fn on_release(raw: *mut k::mmu_notifier, _mm: *mut k::mm_struct) {
         // SAFETY: a callback of these operations.
         let this = unsafe { Self::from_raw(raw) };
@@ -178,6 +197,9 @@ impl Notifier {
         this.invalidate(HvaRange::ALL);
     }
 
+    /// # Safety
+    ///
+    /// Called by the notifier core alone, with a notifier that `alloc` made.
     unsafe extern "C" fn on_clear_young(
         raw: *mut k::mmu_notifier,
         _mm: *mut k::mm_struct,
@@ -189,6 +211,9 @@ impl Notifier {
         this.any_young(|listener| listener.clear_young(hva_range(start, end)))
     }
 
+    /// # Safety
+    ///
+    /// Called by the notifier core alone, with a notifier that `alloc` made.
     unsafe extern "C" fn on_test_young(
         raw: *mut k::mmu_notifier,
         _mm: *mut k::mm_struct,

@@ -8,8 +8,8 @@
 //!
 //! - `x86_virt_get_ref`, `x86_virt_put_ref`: VMXON and VMXOFF of a CPU, counted with other users, in
 //!   step with the kernel's shadow of CR4, with reboot, kexec and panic.
-//! - `x86_virt_register_emergency_callback`, `x86_virt_unregister_emergency_callback`: a VMCS is written back before
-//!   a crashing kernel takes its CPU out of VMX operation.
+//! - `x86_virt_register_emergency_callback`, `x86_virt_unregister_emergency_callback`: a VMCS is
+//!   written back before a crashing kernel takes its CPU out of VMX operation.
 //! - `fpu_alloc_guest_fpstate`, `fpu_free_guest_fpstate`, `fpu_swap_kvm_fpstate`, `switch_fpu_return`: a task
 //!   carries guest FPU state across scheduling and softirqs as if it were its own.
 //! - `fpu_copy_guest_fpstate_to_uabi`, `fpu_copy_uabi_to_guest_fpstate`: that state in the standard
@@ -92,8 +92,9 @@ unsafe impl Sync for Held {}
 
 impl Held {
     fn find(name: &'static CStr) -> Result<Self> {
-        // SAFETY: the name is a C string.
-        let address = unsafe { bindings::__symbol_get(name.as_ptr().cast()) };
+        // SAFETY: the name is a C string; module initialisation is process context, which the look-up's
+        // lock needs.
+        let address = unsafe { bindings::__symbol_get(name.as_char_ptr()) };
         if address.is_null() {
             pr_err!("this kernel does not export {name:?}; rust_kvm needs it\n");
             return Err(ENOENT);
@@ -104,7 +105,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // SAFETY: `find` took the reference.
-        unsafe { bindings::__symbol_put(self.name.as_ptr().cast()) };
+        // SAFETY: `find` took the reference by this name, and it is put once.
+        unsafe { bindings::__symbol_put(self.name.as_char_ptr()) };
     }
 }

@@ -2,9 +2,9 @@
 
 //! The VMX instructions (SDM volume 3, chapter 32).
 //!
-//! All of them need VMX operation, which the module holds on every online CPU while it is loaded. Only a reboot takes
-//! it away under a vCPU's thread: an instruction that then faults does nothing, and the thread finds out before the
-//! next entry.
+//! All of them need VMX operation, which the module holds on every online CPU while it is loaded.
+//! Only a reboot takes it away under a vCPU's thread: an instruction that then faults does nothing,
+//! and the thread finds out before the next entry.
 
 // UNSAFETY: VMX instructions.
 #![expect(unsafe_code)]
@@ -13,7 +13,8 @@ use super::field::{Field, FieldValue};
 use crate::types::Hpa;
 use core::arch::asm;
 
-/// An exception-table entry: a fault at label 2 goes on at label 3 (asm/extable_fixup_types.h, EX_TYPE_DEFAULT).
+/// An exception-table entry: a fault at label 2 goes on at label 3 (asm/extable_fixup_types.h,
+/// EX_TYPE_DEFAULT).
 macro_rules! on_fault {
     () => {
         "
@@ -49,7 +50,14 @@ pub unsafe fn vmptrld(vmcs: Hpa) -> Result<(), VmFail> {
     let pointer = vmcs.raw();
     // SAFETY: as the caller says.
     unsafe {
-        asm!("2: vmptrld [{}]", "setbe {}", on_fault!(), in(reg) &pointer, inout(reg_byte) 0u8 => failed, options(nostack));
+        asm!(
+            "2: vmptrld [{pointer}]",
+            "setbe {failed}",
+            on_fault!(),
+            pointer = in(reg) &pointer,
+            failed = inout(reg_byte) 0u8 => failed,
+            options(nostack),
+        );
     }
     check(failed)
 }
@@ -64,7 +72,14 @@ pub unsafe fn vmclear(vmcs: Hpa) -> Result<(), VmFail> {
     let pointer = vmcs.raw();
     // SAFETY: as the caller says.
     unsafe {
-        asm!("2: vmclear [{}]", "setbe {}", on_fault!(), in(reg) &pointer, inout(reg_byte) 0u8 => failed, options(nostack));
+        asm!(
+            "2: vmclear [{pointer}]",
+            "setbe {failed}",
+            on_fault!(),
+            pointer = in(reg) &pointer,
+            failed = inout(reg_byte) 0u8 => failed,
+            options(nostack),
+        );
     }
     check(failed)
 }
@@ -77,7 +92,7 @@ pub unsafe fn vmclear(vmcs: Hpa) -> Result<(), VmFail> {
 #[inline(always)]
 pub unsafe fn vmread<T: FieldValue>(field: Field<T>) -> T {
     let value: u64;
-    // SAFETY: as the caller says; a field that is not there fails without effect.
+    // SAFETY: a VMCS is current, as the caller says; a field that is not there fails without effect.
     unsafe {
         asm!(
             "2: vmread {value}, {field}",
@@ -135,6 +150,12 @@ pub fn invept(scope: InveptScope) {
     // SAFETY: an invalidation has no effect but on speed; this CPU is in VMX operation. A type that
     // the CPU does not have fails without effect, and was ruled out at load.
     unsafe {
-        asm!("2: invept {}, [{}]", on_fault!(), in(reg) kind, in(reg) &descriptor, options(nostack));
+        asm!(
+            "2: invept {kind}, [{descriptor}]",
+            on_fault!(),
+            kind = in(reg) kind,
+            descriptor = in(reg) &descriptor,
+            options(nostack),
+        );
     }
 }

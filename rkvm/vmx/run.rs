@@ -10,7 +10,7 @@
 use crate::{
     host::{
         cpu::{handle_pending_work, IrqOff},
-        x86::{fpu::InGuest, registers, segments::ThreadSegments, virtualization},
+        x86::{breakpoints::DebugControl, fpu::InGuest, registers, segments::ThreadSegments, virtualization},
     },
     mmu::{entry::Access, Fault},
     run_page::{RunPage, UserExit},
@@ -125,8 +125,10 @@ impl Core {
         let host_msrs = self.platform().host_msrs;
         let msrs = host_msrs.enter(here, &self.guest_msrs, self.msrs_in_use());
 
+        let control = DebugControl::read(here);
+
         let leave = loop {
-            let leave = self.section(&loaded, fpu, page);
+            let leave = self.section(&loaded, fpu, page, control);
             self.log(&loaded, &leave);
             match leave {
                 Leave::Interrupt => (),
@@ -165,7 +167,13 @@ impl Core {
     }
 
     /// The innermost scope.
-    fn section(&mut self, loaded: &Loaded, fpu: &InGuest<'_>, page: &RunPage) -> Leave {
+    fn section(
+        &mut self,
+        loaded: &Loaded,
+        fpu: &InGuest<'_>,
+        page: &RunPage,
+        control: DebugControl,
+    ) -> Leave {
         let mut irq_off = loaded.irq_off();
         if irq_off.work_pending() {
             return Leave::Work;
@@ -191,6 +199,7 @@ impl Core {
 
         self.guest.cr2 = registers::cr2();
         self.debug.leave(&irq_off);
+        control.restore(&irq_off);
         extended.leave(&irq_off);
         self.kick.leave();
         if let Leave::Interrupt = leave {

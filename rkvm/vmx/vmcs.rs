@@ -89,7 +89,7 @@ impl Vmcs {
         if unsafe { instructions::vmptrld(address) }.is_err() {
             pr_err!("VMPTRLD failed\n");
         }
-        // SAFETY: preemption is off.
+        // SAFETY: preemption is off, so that the word is that of the CPU which has just loaded the VMCS.
         unsafe { bindings::rkvm_set_vmcs_here(address.raw()) };
         self.cpu = Some(here.cpu());
         self.launch = Launch::Clear;
@@ -142,7 +142,7 @@ pub fn clear_here(here: &PreemptOff) {
         if unsafe { instructions::vmclear(Hpa::new(address)) }.is_err() {
             pr_err!("VMCLEAR failed\n");
         }
-        // SAFETY: preemption is off.
+        // SAFETY: preemption is off, so that the word is that of the CPU which has just cleared the VMCS.
         unsafe { bindings::rkvm_set_vmcs_here(0) };
     }
 }

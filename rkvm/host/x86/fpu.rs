@@ -32,12 +32,10 @@ impl GuestFpu {
     /// The state after power-up. `ENOMEM` if there is no memory.
     pub fn new() -> Result<Self> {
         let functions = functions().ok_or(ENOENT)?;
-        // SAFETY: all fields of the C structure may be zero.
-        let mut raw = KBox::new(
-            unsafe { core::mem::zeroed::<bindings::fpu_guest>() },
-            GFP_KERNEL_ACCOUNT,
-        )?;
-        // SAFETY: `raw` is valid; process context.
+        // SAFETY: the fields of the C structure are integers and a pointer, which may be zero.
+        let zeroed = unsafe { core::mem::zeroed::<bindings::fpu_guest>() };
+        let mut raw = KBox::new(zeroed, GFP_KERNEL_ACCOUNT)?;
+        // SAFETY: `raw` is valid, exclusively ours, and filled in by the call; process context.
         if !unsafe { (functions.fpu_alloc_guest_fpstate)(&mut *raw) } {
             return Err(ENOMEM);
         }
@@ -160,7 +158,8 @@ impl InGuest<'_> {
         let here = PreemptOff::new();
         let irq_off = here.irq_off();
         self.ensure_loaded(&irq_off);
-        // SAFETY: stores 16 bytes; the guest's state is in the registers while interrupts are off.
+        // SAFETY: stores 16 bytes into an array of that size; the guest's state is in the registers
+        // while interrupts are off.
         unsafe {
             with_xmm!(number, "[{}], xmm", "", value.as_mut_ptr(),
                       [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);
@@ -173,7 +172,8 @@ impl InGuest<'_> {
         let here = PreemptOff::new();
         let irq_off = here.irq_off();
         self.ensure_loaded(&irq_off);
-        // SAFETY: loads 16 bytes into a register that is the guest's, and no one else's use.
+        // SAFETY: loads 16 bytes from an array of that size into a register that is the guest's: the
+        // guest's state is in the registers while interrupts are off, and Rust code uses none of them.
         unsafe {
             with_xmm!(number, "xmm", ", [{}]", value.as_ptr(),
                       [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);

@@ -77,7 +77,7 @@ pub fn cpuid(leaf: u32, subleaf: u32) -> Cpuid {
 /// Reads CR0.
 pub fn cr0() -> u64 {
     let value: u64;
-    // SAFETY: a read.
+    // SAFETY: reading CR0 at CPL 0 neither faults nor changes anything.
     unsafe { asm!("mov {}, cr0", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
 }
@@ -85,7 +85,7 @@ pub fn cr0() -> u64 {
 /// Reads CR4.
 pub fn cr4() -> u64 {
     let value: u64;
-    // SAFETY: a read.
+    // SAFETY: reading CR4 at CPL 0 neither faults nor changes anything.
     unsafe { asm!("mov {}, cr4", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
 }
@@ -94,7 +94,7 @@ pub fn cr4() -> u64 {
 #[inline]
 pub fn cr2() -> u64 {
     let value: u64;
-    // SAFETY: a read.
+    // SAFETY: reading CR2 at CPL 0 neither faults nor changes anything.
     unsafe { asm!("mov {}, cr2", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
 }
@@ -110,7 +110,7 @@ pub fn set_cr2(value: u64) {
 
 /// Reads CR3 of the current task.
 pub fn cr3() -> u64 {
-    // SAFETY: a read.
+    // SAFETY: reading CR3 at CPL 0 neither faults nor changes anything.
     unsafe { bindings::rkvm_host_cr3() }
 }
 
@@ -143,7 +143,7 @@ pub fn host_xcr0() -> Option<u64> {
 /// CR4.OSXSAVE must be set, the value valid for this CPU, and the host's value must be back before
 /// interrupts are enabled.
 pub unsafe fn set_xcr0(value: u64) {
-    // SAFETY: as above.
+    // SAFETY: the caller says that it does not fault, and when the host's value is back.
     unsafe {
         asm!("xsetbv", in("ecx") 0, in("eax") value as u32, in("edx") (value >> 32) as u32,
              options(nostack, preserves_flags));
@@ -182,7 +182,7 @@ impl DebugAddresses {
     /// Reads DR6 alone: the only one that the guest's running changes.
     pub fn read_status() -> u64 {
         let status: u64;
-        // SAFETY: a read.
+        // SAFETY: reading DR6 changes nothing, and faults only under DR7.GD, which an exit has cleared.
         unsafe { asm!("mov {}, dr6", out(reg) status, options(nomem, nostack, preserves_flags)) };
         status
     }

@@ -42,7 +42,7 @@ impl CpuBases {
 /// The selector in TR.
 pub fn tr_selector() -> u16 {
     let selector: u16;
-    // SAFETY: a read.
+    // SAFETY: STR at CPL 0 neither faults nor changes anything but its operand.
     unsafe { asm!("str {:x}", out(reg) selector, options(nomem, nostack, preserves_flags)) };
     selector
 }
@@ -50,7 +50,7 @@ pub fn tr_selector() -> u16 {
 /// The base of the interrupt descriptor table.
 pub fn idt_base() -> u64 {
     let mut table = [0u8; 10];
-    // SAFETY: SIDT stores ten bytes.
+    // SAFETY: SIDT stores ten bytes in 64-bit mode, the size of the array.
     unsafe { asm!("sidt [{}]", in(reg) table.as_mut_ptr(), options(nostack, preserves_flags)) };
     let [_, _, base @ ..] = table;
     u64::from_le_bytes(base)

@@ -87,14 +87,26 @@ impl<T: Power> PowerRegistration<T> {
         Ok(Self(PhantomData))
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel's suspend and shutdown code alone, through `rkvm_power`, on the CPU in
+    /// question with interrupts off, while this registration exists.
     unsafe extern "C" fn leave() {
         T::leave();
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel's resume code alone, through `rkvm_power`, on the CPU in question with
+    /// interrupts off, while this registration exists.
     unsafe extern "C" fn enter() {
         T::enter();
     }
 
+    /// # Safety
+    ///
+    /// Called by the kernel's crash and emergency reboot code alone, on the CPU in question with
+    /// interrupts off, while this registration exists. It may have interrupted anything.
     unsafe extern "C" fn emergency() {
         T::emergency();
     }
@@ -106,7 +118,7 @@ impl<T: Power> Drop for PowerRegistration<T> {
             // SAFETY: `new` registered them.
             unsafe { (functions.x86_virt_unregister_emergency_callback)(Some(Self::emergency)) };
         }
-        // SAFETY: as above.
+        // SAFETY: `new` registered these too, and this is the only removal.
         unsafe { bindings::rkvm_power_unregister() };
     }
 }

@@ -79,8 +79,8 @@ pub fn nmi_window(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     None
 }
 
-/// An IRET that unblocked NMIs has faulted: it will be executed again, and must find them blocked as it did the
-/// first time (SDM volume 3, section 29.2.3).
+/// An IRET that unblocked NMIs has faulted: it will be executed again, and must find them blocked as
+/// it did the first time (SDM volume 3, section 29.2.3).
 pub fn block_nmis_again(loaded: &Loaded) {
     let interruptibility = loaded.read(GUEST_INTERRUPTIBILITY);
     loaded.write(GUEST_INTERRUPTIBILITY, interruptibility | BLOCKING_BY_NMI);
