@@ -25,8 +25,9 @@
 int rkvm_mutex_lock_killable(struct mutex *lock);
 void rkvm_preempt_disable(void);
 void rkvm_preempt_enable(void);
-void rkvm_irq_disable(void);
-void rkvm_irq_enable(void);
+unsigned long rkvm_irq_save(void);
+void rkvm_irq_restore(unsigned long flags);
+void rkvm_irq_window(void);
 int rkvm_cpu(void);
 unsigned int rkvm_online_cpus(void);
 bool rkvm_work_pending(void);
@@ -44,7 +45,8 @@ struct mmu_notifier *rkvm_mmu_notifier_get(const struct mmu_notifier_ops *ops, s
 bool rkvm_page_fast(unsigned long hva, bool write, struct page **page);
 long rkvm_page_slow(unsigned long hva, bool write, struct page **page);
 u64 rkvm_page_pfn(struct page *page);
-void rkvm_page_release(struct page *page, bool dirty);
+void rkvm_page_mark_used(struct page *page, bool dirty);
+void rkvm_page_release(struct page *page);
 unsigned int rkvm_host_mapping_shift(struct mm_struct *mm, unsigned long hva);
 int rkvm_get_user_u32(u64 addr, u32 *value);
 int rkvm_get_user_u64(u64 addr, u64 *value);
@@ -68,6 +70,10 @@ u16 rkvm_gs_selector(void);
 u64 rkvm_user_fs_base(void);
 u16 rkvm_ds_selector(void);
 u16 rkvm_es_selector(void);
+int rkvm_exchange_user_u32(u64 addr, u32 old, u32 new);
+int rkvm_exchange_user_u64(u64 addr, u64 old, u64 new);
+u16 rkvm_ldt_selector(void);
+void rkvm_restore_ldt(u16 ldt);
 void rkvm_restore_segments(u16 ds, u16 es, u16 fs, u64 fs_base, u16 gs);
 u64 rkvm_kernel_gs_base(void);
 u64 rkvm_host_cr3(void);
@@ -75,11 +81,13 @@ u64 rkvm_tss_base(void);
 u64 rkvm_gdt_base(void);
 void rkvm_restore_descriptor_limits(void);
 bool rkvm_host_breakpoints_active(void);
-/* What happens to VMX when the machine sleeps, wakes, goes down or breaks. */
+void rkvm_machine_check(void);
+bool rkvm_has_itlb_multihit(void);
+bool rkvm_lacks_mitigation(void);
+/* What happens to VMX when the machine sleeps, wakes or goes down. */
 struct rkvm_power {
 	void (*leave)(void);
 	void (*enter)(void);
-	void (*emergency)(void);
 };
 
 int rkvm_power_register(const struct rkvm_power *power);

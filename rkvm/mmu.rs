@@ -19,6 +19,7 @@ pub mod entry;
 mod removed;
 pub mod table;
 mod tables;
+mod users;
 mod view;
 
 pub use view::{Fault, View};
@@ -46,6 +47,7 @@ use kernel::{
 };
 use removed::{Flush, Removed};
 use tables::KernelTables;
+use users::Users;
 
 /// The page table of a VM.
 type Table = table::PageTable<EntryFormat, KernelTables>;
@@ -67,6 +69,7 @@ struct Shared {
     state: SpinLock<State>,
     /// Steps with every change of the slots, under `state`; read without.
     slots_generation: AtomicU64,
+    users: Users,
     root: Hpa,
     format: MemoryFormat,
     #[pin]
@@ -89,6 +92,7 @@ impl Mmu {
                 update <- new_mutex!(()),
                 state <- new_spinlock!(State { slots, table }),
                 slots_generation: AtomicU64::new(0),
+                users: Users::new(),
                 root,
                 format,
                 vcpus <- Group::new(),
@@ -132,13 +136,15 @@ impl Mmu {
             return Ok(());
         };
         let next = Arc::new(change.slots, GFP_KERNEL_ACCOUNT)?;
-        let (previous, outdated) = {
+        let (previous, generation, outdated) = {
             let mut state = shared.state.lock();
             let previous = core::mem::replace(&mut state.slots, next);
-            shared.slots_generation.fetch_add(1, Ordering::SeqCst);
-            (previous, Outdated::take(&mut state.table, change.stale))
+            let generation = shared.slots_generation.fetch_add(1, Ordering::SeqCst);
+            let outdated = Outdated::take(&mut state.table, change.stale);
+            (previous, generation, outdated)
         };
         shared.expel(outdated);
+        shared.users.wait(generation);
         drop((previous, current));
         log_step!(
             "KVM_SET_USER_MEMORY_REGION: slot {}, hva {:#x}, gpa {:#x}, {} bytes\n",

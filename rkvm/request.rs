@@ -14,7 +14,7 @@ use crate::{
     shared_list::SharedList,
 };
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use kernel::{prelude::*, sync::Arc};
+use kernel::{prelude::*, static_lock_class, sync::Arc};
 
 /// Where a vCPU is, for others.
 pub struct Kick {
@@ -78,7 +78,7 @@ impl Group {
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             generation: Generation(AtomicU64::new(0)),
-            members <- SharedList::new(),
+            members <- SharedList::new(static_lock_class!()),
         })
     }
 

@@ -5,7 +5,7 @@
 use core::ops::Deref;
 use kernel::{
     prelude::*,
-    sync::{new_spinlock, Arc, SpinLock},
+    sync::{Arc, LockClassKey, SpinLock},
 };
 
 /// A list of references in no particular order. Walks hold its spinlock.
@@ -16,10 +16,10 @@ pub struct SharedList<T: ?Sized> {
 }
 
 impl<T: ?Sized> SharedList<T> {
-    /// An empty list.
-    pub fn new() -> impl PinInit<Self> {
+    /// An empty list; `class` tells lockdep this kind of list from others.
+    pub fn new(class: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
-            members <- new_spinlock!(KVVec::new(), "rkvm_list"),
+            members <- SpinLock::new(KVVec::new(), c"rkvm_list", class),
         })
     }
 

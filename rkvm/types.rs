@@ -13,7 +13,8 @@ pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
 /// Mask of the offset within a base page.
 pub const PAGE_OFFSET_MASK: u64 = (1 << PAGE_SHIFT) - 1;
 
-macro_rules! address {
+/// What addresses, which count bytes, and frame numbers, which count frames, have in common.
+macro_rules! position {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,24 +22,35 @@ macro_rules! address {
         pub struct $name(u64);
 
         impl $name {
-            /// Wraps a raw byte address.
+            /// Wraps a raw byte address or frame number.
             pub const fn new(raw: u64) -> Self {
                 Self(raw)
             }
 
-            /// The raw byte address.
+            /// The raw byte address or frame number.
             pub const fn raw(self) -> u64 {
                 self.0
             }
 
-            /// The address `bytes` further on, or `None` where that wraps.
-            pub const fn checked_add(self, bytes: u64) -> Option<Self> {
-                match self.0.checked_add(bytes) {
+            /// The address or frame `count` bytes or frames further on, or `None` where that wraps.
+            pub const fn checked_add(self, count: u64) -> Option<Self> {
+                match self.0.checked_add(count) {
                     Some(raw) => Some(Self(raw)),
                     None => None,
                 }
             }
+        }
+    };
+}
 
+macro_rules! address {
+    ($(#[$doc:meta])* $name:ident) => {
+        position! {
+            $(#[$doc])*
+            $name
+        }
+
+        impl $name {
             /// The offset within the base page.
             pub const fn page_offset(self) -> u64 {
                 self.0 & PAGE_OFFSET_MASK
@@ -54,30 +66,12 @@ macro_rules! address {
 
 macro_rules! frame {
     ($(#[$doc:meta])* $name:ident of $address:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(transparent)]
-        pub struct $name(u64);
+        position! {
+            $(#[$doc])*
+            $name
+        }
 
         impl $name {
-            /// Wraps a raw frame number.
-            pub const fn new(raw: u64) -> Self {
-                Self(raw)
-            }
-
-            /// The raw frame number.
-            pub const fn raw(self) -> u64 {
-                self.0
-            }
-
-            /// The frame `frames` further on, or `None` where that wraps.
-            pub const fn checked_add(self, frames: u64) -> Option<Self> {
-                match self.0.checked_add(frames) {
-                    Some(raw) => Some(Self(raw)),
-                    None => None,
-                }
-            }
-
             /// The address of the frame's first byte. Bits above 2^52 frames are lost, which no
             /// physical address has.
             pub const fn base(self) -> $address {

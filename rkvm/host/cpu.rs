@@ -49,11 +49,12 @@ impl PreemptOff {
         self.cpu
     }
 
-    /// Shuts interrupts out until the guard is dropped. Does not nest: they were on before.
+    /// Shuts interrupts out until the guard is dropped, which leaves them as they were before.
     pub fn irq_off(&self) -> IrqOff<'_> {
-        // SAFETY: paired with the enable in `drop`.
-        unsafe { bindings::rkvm_irq_disable() };
+        // SAFETY: paired with the restore in `drop`.
+        let flags = unsafe { bindings::rkvm_irq_save() };
         IrqOff {
+            flags,
             _preempt_off: PhantomData,
         }
     }
@@ -68,6 +69,8 @@ impl Drop for PreemptOff {
 
 /// Interrupts are off on this CPU.
 pub struct IrqOff<'a> {
+    /// The flags register as it was before.
+    flags: usize,
     _preempt_off: PhantomData<&'a PreemptOff>,
 }
 
@@ -90,10 +93,7 @@ impl IrqOff<'_> {
         // SAFETY: interrupts are off before and after; begin and end are paired.
         unsafe {
             bindings::rkvm_guest_time_begin();
-            bindings::rkvm_irq_enable();
-            // The instruction after STI still runs with interrupts held off.
-            core::arch::asm!("nop", options(nomem, nostack, preserves_flags));
-            bindings::rkvm_irq_disable();
+            bindings::rkvm_irq_window();
             bindings::rkvm_guest_time_end();
         }
     }
@@ -101,8 +101,8 @@ impl IrqOff<'_> {
 
 impl Drop for IrqOff<'_> {
     fn drop(&mut self) {
-        // SAFETY: `irq_off` turned them off.
-        unsafe { bindings::rkvm_irq_enable() };
+        // SAFETY: `irq_off` saved the flags.
+        unsafe { bindings::rkvm_irq_restore(self.flags) };
     }
 }
 

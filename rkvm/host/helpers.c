@@ -41,14 +41,25 @@ notrace void rkvm_preempt_enable(void)
 	preempt_enable();
 }
 
-notrace void rkvm_irq_disable(void)
+notrace unsigned long rkvm_irq_save(void)
 {
-	local_irq_disable();
+	unsigned long flags;
+
+	local_irq_save(flags);
+	return flags;
 }
 
-notrace void rkvm_irq_enable(void)
+notrace void rkvm_irq_restore(unsigned long flags)
+{
+	local_irq_restore(flags);
+}
+
+/* Lets pending interrupts in: the instruction after the enabling one still runs with them held off. */
+notrace void rkvm_irq_window(void)
 {
 	local_irq_enable();
+	nop();
+	local_irq_disable();
 }
 
 notrace int rkvm_cpu(void)
@@ -147,10 +158,11 @@ bool rkvm_page_fast(unsigned long hva, bool write, struct page **page)
 	return get_user_page_fast_only(hva, write ? FOLL_WRITE : 0, page);
 }
 
-/* Faults a page in. Returns 1 with a reference, or -errno. */
+/* Faults a page in. Returns 1 with a reference, or -errno; a signal ends the wait for a userfaultfd. */
 long rkvm_page_slow(unsigned long hva, bool write, struct page **page)
 {
-	return get_user_pages_unlocked(hva, 1, page, FOLL_HWPOISON | (write ? FOLL_WRITE : 0));
+	return get_user_pages_unlocked(hva, 1, page,
+				       FOLL_HWPOISON | FOLL_INTERRUPTIBLE | (write ? FOLL_WRITE : 0));
 }
 
 u64 rkvm_page_pfn(struct page *page)
@@ -158,14 +170,19 @@ u64 rkvm_page_pfn(struct page *page)
 	return page_to_pfn(page);
 }
 
-/* Drops a reference taken by rkvm_page_*(), with what the mapping allowed told to the mm. */
-void rkvm_page_release(struct page *page, bool dirty)
+/* Tells the mm that a page is used, and dirty if it may be written. */
+void rkvm_page_mark_used(struct page *page, bool dirty)
 {
-	if (!PageReserved(page)) {
-		if (dirty)
-			SetPageDirty(page);
-		mark_page_accessed(page);
-	}
+	if (PageReserved(page))
+		return;
+	if (dirty)
+		SetPageDirty(page);
+	mark_page_accessed(page);
+}
+
+/* Drops a reference taken by rkvm_page_*(). */
+void rkvm_page_release(struct page *page)
+{
 	put_page(page);
 }
 

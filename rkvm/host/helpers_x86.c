@@ -11,13 +11,16 @@
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/syscore_ops.h>
+#include <linux/uaccess.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/fsgsbase.h>
+#include <asm/mce.h>
 #include <asm/msr.h>
 #include <asm/processor.h>
+#include <asm/ptrace.h>
 #include <asm/segment.h>
 #include <asm/special_insns.h>
 #include <asm/tsc.h>
@@ -100,6 +103,38 @@ notrace u16 rkvm_es_selector(void)
 
 	savesegment(es, sel);
 	return sel;
+}
+
+/* Replaces old by new in user memory, atomically: 0, 1 if old was not there, or -EFAULT. May fault the page in. */
+int rkvm_exchange_user_u32(u64 addr, u32 old, u32 new)
+{
+	u32 __user *ptr = (u32 __user *)(unsigned long)addr;
+
+	if (!access_ok(ptr, sizeof(*ptr)))
+		return -EFAULT;
+	return __try_cmpxchg_user(ptr, &old, new, fault);
+}
+
+int rkvm_exchange_user_u64(u64 addr, u64 old, u64 new)
+{
+	u64 __user *ptr = (u64 __user *)(unsigned long)addr;
+
+	if (!access_ok(ptr, sizeof(*ptr)))
+		return -EFAULT;
+	return __try_cmpxchg_user(ptr, &old, new, fault);
+}
+
+notrace u16 rkvm_ldt_selector(void)
+{
+	u16 sel;
+
+	asm volatile("sldt %0" : "=rm" (sel));
+	return sel;
+}
+
+notrace void rkvm_restore_ldt(u16 ldt)
+{
+	asm volatile("lldt %0" : : "rm" (ldt));
 }
 
 /*
@@ -252,6 +287,33 @@ notrace u64 rkvm_vmcs_on_cpu(int cpu)
 notrace void rkvm_set_vmcs_here(u64 vmcs)
 {
 	smp_store_release(this_cpu_ptr(&rkvm_active_vmcs), vmcs);
+}
+
+/*
+ * A machine check that a VM exit has consumed. To the handler it is one in user mode, so that memory which the guest
+ * used and which has failed costs the VMM a signal, not the host its life.
+ */
+void rkvm_machine_check(void)
+{
+	struct pt_regs regs = {
+		.cs = 3,
+		.flags = X86_EFLAGS_IF,
+	};
+
+	do_machine_check(&regs);
+}
+
+/* Whether executable huge pages let a guest stop the processor (CVE-2018-12207). */
+bool rkvm_has_itlb_multihit(void)
+{
+	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
+}
+
+/* Whether the processor needs work at entries and exits that this module does not do. */
+bool rkvm_lacks_mitigation(void)
+{
+	return boot_cpu_has_bug(X86_BUG_L1TF) || boot_cpu_has_bug(X86_BUG_BHI) ||
+	       boot_cpu_has_bug(X86_BUG_VMSCAPE);
 }
 
 int rkvm_rdmsr_safe(u32 msr, u64 *value)

@@ -26,7 +26,10 @@ use core::{
     ptr::NonNull,
     sync::atomic::{AtomicU64, Ordering},
 };
-use kernel::{bindings as k, error::from_err_ptr, mm::Mm, prelude::*, sync::Arc, types::Opaque};
+use kernel::{
+    bindings as k, error::from_err_ptr, mm::Mm, prelude::*, static_lock_class, sync::Arc,
+    types::Opaque,
+};
 
 /// A range of user addresses, end exclusive.
 #[derive(Clone, Copy, Debug)]
@@ -117,9 +120,9 @@ impl Notifier {
                 }),
                 in_progress: AtomicU64::new(0),
                 completed: AtomicU64::new(0),
-                listeners <- SharedList::new(),
+                listeners <- SharedList::new(static_lock_class!()),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         );
         match notifier {
             // SAFETY: the value does not move: the box is given to C, which uses it in place, and

@@ -79,6 +79,17 @@ pub(super) fn functions() -> Option<&'static Functions> {
     FUNCTIONS.as_ref()
 }
 
+/// Whether the kernel or a loaded module exports a function.
+pub(super) fn exists(name: &CStr) -> bool {
+    // SAFETY: the name is a C string.
+    let found = unsafe { !bindings::__symbol_get(name.as_char_ptr()).is_null() };
+    if found {
+        // SAFETY: the reference was just taken.
+        unsafe { bindings::__symbol_put(name.as_char_ptr()) };
+    }
+    found
+}
+
 /// A reference to one symbol.
 struct Held {
     name: &'static CStr,

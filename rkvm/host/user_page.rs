@@ -5,12 +5,9 @@
 // UNSAFETY: holds references to `struct page`.
 #![expect(unsafe_code)]
 
-use super::{bindings, page::direct_map};
-use crate::types::{Hva, Pfn, PAGE_SIZE};
-use core::{
-    ptr::NonNull,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-};
+use super::bindings;
+use crate::types::{Hva, Pfn};
+use core::ptr::NonNull;
 use kernel::prelude::*;
 
 /// What a guest wants to do with a page, and so what its mapping must allow.
@@ -62,32 +59,12 @@ impl UserPage {
         Pfn::new(unsafe { bindings::rkvm_page_pfn(self.page.as_ptr()) })
     }
 
-    /// Replaces `old` by `new` at an offset within the page, atomically. Whether `old` was there. `EFAULT`
-    /// for an offset that is not aligned or a page that may not be written.
-    pub fn exchange_u32(&self, offset: u64, old: u32, new: u32) -> Result<bool> {
-        let word = self.word::<AtomicU32>(offset)?;
-        let result = word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
-        Ok(result.is_ok())
-    }
-
-    /// [`UserPage::exchange_u32`] for 8 bytes.
-    pub fn exchange_u64(&self, offset: u64, old: u64, new: u64) -> Result<bool> {
-        let word = self.word::<AtomicU64>(offset)?;
-        let result = word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
-        Ok(result.is_ok())
-    }
-
-    /// A word of the page. `A` is an atomic integer.
-    fn word<A>(&self, offset: u64) -> Result<&A> {
-        let offset = offset as usize;
-        let is_inside = offset <= PAGE_SIZE - size_of::<A>() && offset % align_of::<A>() == 0;
-        if !is_inside || self.intent != Intent::Write {
-            return Err(EFAULT);
-        }
-        // SAFETY: the reference keeps the page, which lies in the direct map since only memory that
-        // the kernel manages has a `struct page`; the word lies within it, and whoever else
-        // accesses it does so from outside of Rust.
-        Ok(unsafe { &*direct_map(self.pfn().base()).add(offset).cast::<A>() })
+    /// Tells the mm that the page is used, and may be written if that is the intent. Called under the lock that the
+    /// notifier's listener takes: once the host's own mapping is gone it is too late to make a page dirty.
+    pub fn mark_used(&self) {
+        let dirty = self.intent == Intent::Write;
+        // SAFETY: the value holds a reference.
+        unsafe { bindings::rkvm_page_mark_used(self.page.as_ptr(), dirty) };
     }
 
     /// What the page may be used for.
@@ -98,9 +75,8 @@ impl UserPage {
 
 impl Drop for UserPage {
     fn drop(&mut self) {
-        let dirty = self.intent == Intent::Write;
         // SAFETY: the value holds one reference, taken by a look-up.
-        unsafe { bindings::rkvm_page_release(self.page.as_ptr(), dirty) };
+        unsafe { bindings::rkvm_page_release(self.page.as_ptr()) };
     }
 }
 

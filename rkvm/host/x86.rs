@@ -7,4 +7,5 @@ pub mod fpu;
 pub mod nmi;
 pub mod registers;
 pub mod segments;
+pub mod user_word;
 pub mod virtualization;

@@ -84,7 +84,7 @@ impl View {
         };
         match self.map(mmu, &target, &page, sequence) {
             Attempt::Done => Fault::Mapped,
-            Attempt::Again | Attempt::NoPages => Fault::Sleep,
+            Attempt::Again | Attempt::NoPages | Attempt::Invalid => Fault::Sleep,
         }
     }
 
@@ -103,6 +103,7 @@ impl View {
             };
             match self.map(mmu, &target, &page, sequence) {
                 Attempt::Done => return Ok(Fault::Mapped),
+                Attempt::Invalid => return Err(EINVAL),
                 Attempt::NoPages => self.stock.fill()?,
                 Attempt::Again if crate::host::cpu::signal_pending() => return Err(EINTR),
                 Attempt::Again => crate::host::cpu::relax(),
@@ -137,45 +138,73 @@ impl View {
             return Attempt::Again;
         }
         let State { table, .. } = &mut *state;
-        match table.map(level.align_down(target.gfn), level, leaf, &mut self.stock) {
-            Ok(Mapped::New | Mapped::Upgraded | Mapped::Spurious) => Attempt::Done,
+        let gfn = level.align_down(target.gfn);
+        match table.map(gfn, level, leaf, &mut self.stock) {
+            Ok(Mapped::New | Mapped::Upgraded | Mapped::Spurious) => {
+                page.mark_used();
+                Attempt::Done
+            }
             Ok(Mapped::Conflict(removed)) => {
                 drop(removed.after_flush(|| mmu.shared.vcpus.expel()));
                 Attempt::Again
             }
             Err(MapError::NoPages) => Attempt::NoPages,
-            // The slot's frames were checked against the reach of the tables.
-            Err(MapError::Invalid) => Attempt::Again,
+            Err(MapError::Invalid) => Attempt::Invalid,
         }
     }
 
-    /// Reads guest memory; sleeps. `EFAULT` where there is none.
+    /// Reads guest memory within one page; sleeps. `EFAULT` where there is none.
     pub fn read(&mut self, mmu: &Mmu, gpa: Gpa, data: &mut [u8]) -> Result {
-        self.refresh(mmu);
-        let hva = self.backing(gpa, data.len())?;
-        user_memory::read(hva, data)
+        self.access(mmu, gpa, data.len(), |hva| user_memory::read(hva, data))
     }
 
     /// Reads a word of guest memory, aligned; sleeps. `EFAULT` where there is none.
     pub fn read_u32(&mut self, mmu: &Mmu, gpa: Gpa) -> Result<u32> {
-        self.refresh(mmu);
-        user_memory::read_u32(self.backing(gpa, size_of::<u32>())?)
+        self.access(mmu, gpa, size_of::<u32>(), user_memory::read_u32)
     }
 
     /// [`View::read_u32`] for 8 bytes.
     pub fn read_u64(&mut self, mmu: &Mmu, gpa: Gpa) -> Result<u64> {
-        self.refresh(mmu);
-        user_memory::read_u64(self.backing(gpa, size_of::<u64>())?)
+        self.access(mmu, gpa, size_of::<u64>(), user_memory::read_u64)
     }
 
-    /// Writes guest memory; sleeps. `EFAULT` where there is none, or it is read-only.
+    /// Writes guest memory within one page; sleeps. `EFAULT` where there is none, or it is read-only.
     pub fn write(&mut self, mmu: &Mmu, gpa: Gpa, data: &[u8]) -> Result {
-        self.refresh(mmu);
-        if self.is_readonly(gpa) {
+        self.modify(mmu, gpa, data.len(), |hva| user_memory::write(hva, data))
+    }
+
+    /// Lets `modify` write to the memory behind an access that stays within one page. `EFAULT` where there is none,
+    /// or it is read-only.
+    pub fn modify<T>(
+        &mut self,
+        mmu: &Mmu,
+        gpa: Gpa,
+        bytes: usize,
+        modify: impl FnOnce(Hva) -> Result<T>,
+    ) -> Result<T> {
+        if !self.is_writable(mmu, gpa) {
             return Err(EFAULT);
         }
-        let hva = self.backing(gpa, data.len())?;
-        user_memory::write(hva, data)
+        self.access(mmu, gpa, bytes, modify)
+    }
+
+    /// Calls `access` with the VMM's memory behind an access that stays within one page. While it runs the slots do
+    /// not change: the VMM may do other things with the memory of a slot once that has gone.
+    fn access<T>(
+        &mut self,
+        mmu: &Mmu,
+        gpa: Gpa,
+        bytes: usize,
+        access: impl FnOnce(Hva) -> Result<T>,
+    ) -> Result<T> {
+        let _using = loop {
+            self.refresh(mmu);
+            let using = mmu.shared.users.enter(self.generation);
+            if self.is_current(mmu) {
+                break using;
+            }
+        };
+        access(self.backing(gpa, bytes)?)
     }
 
     /// Whether a slot backs the address.
@@ -187,21 +216,6 @@ impl View {
     /// Whether a slot backs the address that the guest may write.
     pub fn is_writable(&mut self, mmu: &Mmu, gpa: Gpa) -> bool {
         self.is_backed(mmu, gpa) && !self.is_readonly(gpa)
-    }
-
-    /// Replaces `old` by `new` in guest memory, atomically; sleeps. Whether `old` was there. `EFAULT` where
-    /// there is no memory or the address is not aligned.
-    pub fn exchange_u32(&mut self, mmu: &Mmu, gpa: Gpa, old: u32, new: u32) -> Result<bool> {
-        self.refresh(mmu);
-        let hva = self.backing(gpa, size_of::<u32>())?;
-        UserPage::fault_in(hva, Intent::Write)?.exchange_u32(gpa.page_offset(), old, new)
-    }
-
-    /// [`View::exchange_u32`] for 8 bytes.
-    pub fn exchange_u64(&mut self, mmu: &Mmu, gpa: Gpa, old: u64, new: u64) -> Result<bool> {
-        self.refresh(mmu);
-        let hva = self.backing(gpa, size_of::<u64>())?;
-        UserPage::fault_in(hva, Intent::Write)?.exchange_u64(gpa.page_offset(), old, new)
     }
 
     /// Whether a read-only slot backs the address.
@@ -245,6 +259,8 @@ enum Attempt {
     Again,
     /// The stock is used up.
     NoPages,
+    /// The tables cannot reach the frame, which the limit on slots rules out.
+    Invalid,
 }
 
 /// A fault on memory that a slot backs.

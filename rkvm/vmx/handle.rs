@@ -12,7 +12,7 @@ mod msr;
 mod task_switch;
 
 use crate::{
-    host::cpu::IrqOff,
+    host::{cpu::IrqOff, x86::nmi},
     run_page::{RunPage, UserExit},
     vmx::{
         exit::{ExitReason, IoQualification, Reason},
@@ -45,6 +45,9 @@ pub fn handle(
 ) -> Option<Leave> {
     let reason = ExitReason::new(loaded.read(EXIT_REASON));
     if reason.is_entry_failure() {
+        if reason.basic() == Reason::MachineCheck {
+            nmi::machine_check(irq_off);
+        }
         return Some(Leave::User(UserExit::FailEntry {
             reason: u64::from(reason.raw()),
             cpu: loaded.here().cpu().number(),
@@ -72,7 +75,6 @@ pub fn handle(
         Reason::Invd | Reason::Wbinvd => done(core, loaded),
         // A hint that nothing else waits for.
         Reason::Pause => done(core, loaded),
-        Reason::MachineCheck => event::machine_check_on_entry(irq_off),
         Reason::PreemptionTimer => Some(Leave::Interrupt),
         // Counters and instructions that no guest is offered.
         Reason::Rdpmc => raise(core, Event::GENERAL_PROTECTION),
@@ -101,6 +103,7 @@ pub fn handle(
         | Reason::Loadiwkey => raise(core, Event::INVALID_OPCODE),
         Reason::TaskSwitch => task_switch::task_switch(core, loaded),
         Reason::Init
+        | Reason::MachineCheck
         | Reason::Invlpg
         | Reason::Rdtsc
         | Reason::InvalidGuestState

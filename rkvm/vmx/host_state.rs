@@ -6,9 +6,12 @@
 //! depends on the thread when that is another one.
 
 use crate::{
-    host::x86::{
-        registers,
-        segments::{self, CpuBases, ThreadSegments},
+    host::{
+        cpu::IrqOff,
+        x86::{
+            registers,
+            segments::{self, CpuBases, ThreadSegments},
+        },
     },
     vmx::{
         enter,
@@ -52,6 +55,18 @@ impl HostState {
         loaded.write(HOST_SYSENTER_EIP, msr(IA32_SYSENTER_EIP));
         loaded.write(HOST_EFER, msr(IA32_EFER));
         loaded.write(HOST_PAT, msr(IA32_PAT));
+        // What `HostState::default` says was written.
+        for field in [
+            HOST_GS_BASE,
+            HOST_TR_BASE,
+            HOST_GDTR_BASE,
+            HOST_SYSENTER_ESP,
+            HOST_CR3,
+            HOST_CR4,
+            HOST_FS_BASE,
+        ] {
+            loaded.write(field, 0);
+        }
     }
 
     /// Brings the area up to date for this CPU and this thread.
@@ -60,9 +75,14 @@ impl HostState {
         if residence == Residence::Moved {
             self.refresh_cpu(loaded);
         }
+        update(loaded, HOST_FS_BASE, &mut self.fs_base, thread.fs_base());
+    }
+
+    /// Brings the control registers up to date, which an interrupt may change.
+    #[inline]
+    pub fn refresh_controls(&mut self, loaded: &Loaded, _irq_off: &IrqOff<'_>) {
         update(loaded, HOST_CR3, &mut self.cr3, registers::cr3());
         update(loaded, HOST_CR4, &mut self.cr4, registers::cr4());
-        update(loaded, HOST_FS_BASE, &mut self.fs_base, thread.fs_base());
     }
 
     #[cold]
@@ -81,7 +101,7 @@ impl HostState {
     }
 }
 
-/// Writes a field if its value is not what was written last; a new VMCS holds zeros.
+/// Writes a field if its value is not what was written last.
 #[inline(always)]
 fn update(loaded: &Loaded, field: Field<u64>, known: &mut u64, value: u64) {
     if *known != value {

@@ -50,14 +50,8 @@ pub unsafe fn vmptrld(vmcs: Hpa) -> Result<(), VmFail> {
     let pointer = vmcs.raw();
     // SAFETY: as the caller says.
     unsafe {
-        asm!(
-            "2: vmptrld [{pointer}]",
-            "setbe {failed}",
-            on_fault!(),
-            pointer = in(reg) &pointer,
-            failed = inout(reg_byte) 0u8 => failed,
-            options(nostack),
-        );
+        asm!("2: vmptrld [{}]", "setbe {}", on_fault!(), in(reg) &pointer,
+             inout(reg_byte) 0u8 => failed, options(nostack));
     }
     check(failed)
 }
@@ -72,14 +66,8 @@ pub unsafe fn vmclear(vmcs: Hpa) -> Result<(), VmFail> {
     let pointer = vmcs.raw();
     // SAFETY: as the caller says.
     unsafe {
-        asm!(
-            "2: vmclear [{pointer}]",
-            "setbe {failed}",
-            on_fault!(),
-            pointer = in(reg) &pointer,
-            failed = inout(reg_byte) 0u8 => failed,
-            options(nostack),
-        );
+        asm!("2: vmclear [{}]", "setbe {}", on_fault!(), in(reg) &pointer,
+             inout(reg_byte) 0u8 => failed, options(nostack));
     }
     check(failed)
 }
@@ -150,12 +138,7 @@ pub fn invept(scope: InveptScope) {
     // SAFETY: an invalidation has no effect but on speed; this CPU is in VMX operation. A type that
     // the CPU does not have fails without effect, and was ruled out at load.
     unsafe {
-        asm!(
-            "2: invept {kind}, [{descriptor}]",
-            on_fault!(),
-            kind = in(reg) kind,
-            descriptor = in(reg) &descriptor,
-            options(nostack),
-        );
+        asm!("2: invept {}, [{}]", on_fault!(), in(reg) kind, in(reg) &descriptor,
+             options(nostack));
     }
 }

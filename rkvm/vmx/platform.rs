@@ -11,7 +11,7 @@ use crate::{
         symbols::Symbols,
         x86::{
             registers,
-            virtualization::{self, Power, PowerRegistration},
+            virtualization::{self, EmergencyRegistration, Power, PowerRegistration},
         },
     },
     mmu::entry::Level,
@@ -58,8 +58,9 @@ pub struct Platform {
     /// Which VPIDs are in use.
     pub vpids: Arc<Vpids>,
     // In this order: the CPUs leave VMX operation before the functions that do it are let go.
-    _power: PowerRegistration<VmxOperation>,
+    _emergency: EmergencyRegistration<VmxOperation>,
     _cpus: PerCpuRegistration<VmxOperation>,
+    _power: PowerRegistration<VmxOperation>,
     _symbols: Symbols,
 }
 
@@ -102,10 +103,6 @@ impl Platform {
             pr_err!("this processor has no VMX, or firmware has turned it off\n");
             return Err(not_supported());
         }
-        if registers::cr4() & CR4_VMXE != 0 {
-            pr_err!("VMX is in use: unload the other hypervisor (modprobe -r kvm_intel) first\n");
-            return Err(EBUSY);
-        }
         let caps = VmxCaps::read(|msr| registers::read_msr(msr).unwrap_or(0));
         let controls = Controls::negotiate(&caps).map_err(|missing| {
             let message = missing.message();
@@ -113,6 +110,15 @@ impl Platform {
             not_supported()
         })?;
         let symbols = Symbols::find()?;
+        // From here on kvm_intel cannot come.
+        let power = PowerRegistration::new()?;
+        if virtualization::has_rival() || registers::cr4() & CR4_VMXE != 0 {
+            pr_err!("VMX is not free: unload the kernel's own KVM (modprobe -r kvm_intel) first\n");
+            return Err(EBUSY);
+        }
+        if virtualization::lacks_mitigation() {
+            pr_notice!("this processor leaks between guests and host: run trusted guests only\n");
+        }
         let mut msr_bitmap = KernelPage::new()?;
         let mut bits = KBox::new([0u8; PAGE_SIZE], GFP_KERNEL)?;
         msr::bitmap::fill(&mut bits);
@@ -141,8 +147,9 @@ impl Platform {
                 host_xss: registers::read_msr(msr::index::IA32_XSS).unwrap_or(0),
                 msr_bitmap,
                 vpids: Vpids::new()?,
-                _power: PowerRegistration::new()?,
                 _cpus: PerCpuRegistration::new()?,
+                _emergency: EmergencyRegistration::new()?,
+                _power: power,
                 _symbols: symbols,
             },
             GFP_KERNEL,
@@ -167,7 +174,9 @@ impl Platform {
     pub fn memory_format(&self) -> MemoryFormat {
         let ept = self.caps.ept_vpid;
         MemoryFormat {
-            largest_leaf: if ept.has_1g_pages() {
+            largest_leaf: if virtualization::has_itlb_multihit() {
+                Level::Pte
+            } else if ept.has_1g_pages() {
                 Level::Pud
             } else if ept.has_2m_pages() {
                 Level::Pmd

@@ -28,8 +28,8 @@ use crate::{
         event::Event,
         extended_state::ExtendedState,
         machine::{Known, TaskSwitch},
-        regs::rules::PagingState,
-        vcpu::{Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS},
+        regs::{rules::PagingState, Cr0, Rflags},
+        vcpu::{Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS, PENDING_SINGLE_STEP},
     },
 };
 use kernel::prelude::*;
@@ -181,6 +181,7 @@ impl Core {
         if !virtualization::is_enabled(&irq_off) {
             return Leave::GoingDown;
         }
+        self.host.refresh_controls(loaded, &irq_off);
         self.kick.enter(loaded.here(), &irq_off);
         self.flush_stale_translations();
         fpu.ensure_loaded(&irq_off);
@@ -269,7 +270,7 @@ impl Core {
 
     #[cold]
     fn prepare_events(&mut self, loaded: &Loaded) -> Option<Leave> {
-        if self.events.triple_fault {
+        if core::mem::take(&mut self.events.triple_fault) {
             return Some(Leave::User(UserExit::Shutdown));
         }
         if self.window_requested && self.is_ready_for_interrupt(loaded) {
@@ -310,11 +311,30 @@ impl Core {
     }
 
     fn inject(&mut self, loaded: &Loaded, event: Event) {
+        // In real mode exceptions push no error code (SDM volume 3, section 28.2.1.3).
+        let event = if self.guest.cr0(loaded).contains(Cr0::PE) {
+            event
+        } else {
+            event.without_error_code()
+        };
         if event.info.has_error_code() {
             loaded.write(ENTRY_EXCEPTION_ERROR_CODE, event.error_code);
         }
+        if event == Event::DEBUG {
+            self.note_single_step(loaded);
+        }
         loaded.write(ENTRY_INSTRUCTION_LENGTH, event.instruction_length);
         loaded.write(ENTRY_INTERRUPTION_INFO, event.info.raw());
+    }
+
+    /// With TF set and interrupts held off by STI or MOV SS, an entry demands that a single-step trap is pending
+    /// (SDM volume 3, section 28.3.1.5).
+    fn note_single_step(&mut self, loaded: &Loaded) {
+        let held_off = loaded.read(GUEST_INTERRUPTIBILITY) & BLOCKING_BY_STI_OR_MOV_SS != 0;
+        if held_off && self.guest.rflags(loaded).contains(Rflags::TF) {
+            let pending = loaded.read(GUEST_PENDING_DEBUG_EXCEPTIONS);
+            loaded.write(GUEST_PENDING_DEBUG_EXCEPTIONS, pending | PENDING_SINGLE_STEP);
+        }
     }
 
     /// Finishes a control-register write that wants the PDPTEs.

@@ -130,19 +130,22 @@ impl Drop for Vmcs {
 
 /// The address of the VMCS that is active on `cpu`, 0 if none is.
 fn active_on(cpu: Cpu) -> u64 {
-    // SAFETY: reads a per-CPU word.
+    // SAFETY: reads a per-CPU word; a vCPU or this task was on the CPU, so that the word is there.
     unsafe { bindings::rkvm_vmcs_on_cpu(cpu.number() as i32) }
 }
 
 /// Clears the VMCS that is active on this CPU, if any.
+///
+/// With interrupts off: between the look and the VMCLEAR, another CPU may not have this one clear the VMCS and take it.
 pub fn clear_here(here: &PreemptOff) {
+    let _irq_off = here.irq_off();
     let address = active_on(here.cpu());
     if address != 0 {
-        // SAFETY: the VMCS is this module's and active here, so nowhere else.
+        // SAFETY: the VMCS is this module's and active here, so nowhere else, as long as interrupts are off.
         if unsafe { instructions::vmclear(Hpa::new(address)) }.is_err() {
             pr_err!("VMCLEAR failed\n");
         }
-        // SAFETY: preemption is off, so that the word is that of the CPU which has just cleared the VMCS.
+        // SAFETY: preemption is off.
         unsafe { bindings::rkvm_set_vmcs_here(0) };
     }
 }

@@ -12,9 +12,11 @@
  * not used here), then the host's stack pointer as the VMCS has it.
  */
 #include <linux/linkage.h>
+#include <asm/alternative.h>
 #include <asm/asm.h>
 #include <asm/cpufeatures.h>
 #include <asm/nospec-branch.h>
+#include <asm/segment.h>
 #include <asm/unwind_hints.h>
 
 #define RAX 0
@@ -55,6 +57,9 @@ SYM_FUNC_START(rkvm_vmx_enter)
 	jbe	.Lfailed
 	mov	%rsp, HOST_RSP(%rdi)
 1:
+	/* What the host left in the processor's buffers is not for the guest (MDS and its kin). */
+	ALTERNATIVE "", __stringify(verw rkvm_verw_selector(%rip)), X86_FEATURE_CLEAR_CPU_BUF_VM
+
 	UNWIND_HINT_SAVE
 	/* ZF chooses VMLAUNCH; no MOV changes it. */
 	test	%rsi, %rsi
@@ -138,3 +143,7 @@ SYM_INNER_LABEL_ALIGN(rkvm_vmx_exit, SYM_L_GLOBAL)
 	pop	%rax
 	jmp	.Lreturn
 SYM_FUNC_END(rkvm_vmx_enter)
+
+/* Any writable data segment does. */
+.balign 2
+SYM_DATA_LOCAL(rkvm_verw_selector, .word __KERNEL_DS)

@@ -138,6 +138,15 @@ impl Event {
         }
     }
 
+    /// The event as it is delivered where there are no error codes.
+    pub const fn without_error_code(self) -> Self {
+        Self {
+            info: InterruptionInfo(self.info.0 & !InterruptionInfo::ERROR_CODE),
+            error_code: 0,
+            ..self
+        }
+    }
+
     /// #GP(0).
     pub const GENERAL_PROTECTION: Self = Self::exception(vector::GENERAL_PROTECTION, Some(0));
     /// #UD.
@@ -253,6 +262,13 @@ impl Events {
         self.due = self
             .due
             .filter(|event| event.info.kind() != Kind::Exception);
+    }
+
+    /// The vector of an interrupt whose delivery was cut short.
+    pub fn cut_short_interrupt(&self) -> Option<u8> {
+        self.due
+            .filter(|event| event.info.kind() == Kind::External)
+            .map(|event| event.info.vector())
     }
 
     /// One more NMI.

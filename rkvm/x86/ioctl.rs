@@ -108,8 +108,8 @@ fn set_regs(core: &mut Core, regs: &uapi::kvm_regs) {
     core.guest.flush(&loaded);
 }
 
-/// KVM_INTERRUPT: the VMM's interrupt controller delivers a vector. `EINVAL` for a number above 255,
-/// `EEXIST` while one waits.
+/// KVM_INTERRUPT: the VMM's interrupt controller delivers a vector. `EINVAL` for a number above
+/// 255. One that waits already is replaced.
 fn interrupt(core: &mut Core, irq: u32) -> Result {
     let vector = u8::try_from(irq).map_err(|_| EINVAL)?;
     core.events.interrupt = Some(vector);

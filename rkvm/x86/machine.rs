@@ -180,7 +180,10 @@ impl Core {
     /// Fetches and decodes the instruction at RIP.
     fn fetch(&mut self, context: &Context) -> Result<Insn, Stop> {
         let mut bytes = [0; insn::MAX_LENGTH];
-        let linear = context.code_base.wrapping_add(context.rip);
+        let linear = match context.code_size {
+            CodeSize::Bits64 => context.rip,
+            _ => u64::from(context.code_base.wrapping_add(context.rip) as u32),
+        };
         let mut length = 0;
         // A page at a time: the instruction may end before a page that is not there.
         while length < bytes.len() {

@@ -222,12 +222,38 @@ impl Core {
         loaded.write(EPT_POINTER, self.eptp.into());
         loaded.write(VMCS_LINK_POINTER, u64::MAX);
         loaded.write(GUEST_PAT, PAT_RESET);
+        // A VMCS is only defined where it was written.
+        for field in [
+            PAGE_FAULT_ERROR_CODE_MASK,
+            PAGE_FAULT_ERROR_CODE_MATCH,
+            CR3_TARGET_COUNT,
+            EXIT_MSR_STORE_COUNT,
+            EXIT_MSR_LOAD_COUNT,
+            ENTRY_MSR_LOAD_COUNT,
+            ENTRY_INTERRUPTION_INFO,
+            GUEST_INTERRUPTIBILITY,
+            GUEST_ACTIVITY_STATE,
+            GUEST_SYSENTER_CS,
+        ] {
+            loaded.write(field, 0);
+        }
+        for field in [
+            GUEST_DEBUGCTL,
+            GUEST_PENDING_DEBUG_EXCEPTIONS,
+            GUEST_SYSENTER_ESP,
+            GUEST_SYSENTER_EIP,
+        ] {
+            loaded.write(field, 0);
+        }
         let secondary = self.controls.secondary;
         if let Some(vpid) = &self.vpid {
             loaded.write(VPID, vpid.number());
         }
         if secondary.contains(SecondaryControls::ENABLE_ENCLS_EXITING) {
             loaded.write(ENCLS_EXITING_BITMAP, u64::MAX);
+        }
+        if secondary.contains(SecondaryControls::ENABLE_XSAVES) {
+            loaded.write(XSS_EXITING_BITMAP, 0);
         }
         self.set_tsc_offset(loaded, crate::host::x86::registers::tsc().wrapping_neg());
         self.guest.reset(loaded);
@@ -364,7 +390,11 @@ impl Core {
                 interruptibility & !BLOCKING_BY_STI_OR_MOV_SS,
             );
         }
-        if self.guest.rflags(loaded).contains(Rflags::TF) {
+        let rflags = self.guest.rflags(loaded);
+        if rflags.contains(Rflags::RF) {
+            self.guest.set_rflags(rflags.without(Rflags::RF).raw());
+        }
+        if rflags.contains(Rflags::TF) {
             let pending = loaded.read(field::GUEST_PENDING_DEBUG_EXCEPTIONS);
             loaded.write(
                 field::GUEST_PENDING_DEBUG_EXCEPTIONS,
@@ -417,7 +447,7 @@ pub const BLOCKING_BY_STI_OR_MOV_SS: u32 = 0b11;
 /// Blocking by NMI.
 pub const BLOCKING_BY_NMI: u32 = 1 << 3;
 /// "BS" of the pending debug exceptions (SDM table 26-4).
-const PENDING_SINGLE_STEP: u64 = 1 << 14;
+pub const PENDING_SINGLE_STEP: u64 = 1 << 14;
 
 /// Exceptions that exit: a machine check is the host's; #DB and #AC can recur for ever while they are being
 /// delivered, with no interrupt let in (CVE-2015-8104, CVE-2015-5307).

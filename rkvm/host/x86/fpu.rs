@@ -50,7 +50,7 @@ impl GuestFpu {
     /// The state as a standard-format XSAVE image of [`GuestFpu::image_size`] bytes.
     pub fn image(&mut self) -> Result<KVec<u8>> {
         let size = self.image_size();
-        let mut image = KVec::from_elem(0u8, size, GFP_KERNEL)?;
+        let mut image = KVec::from_elem(0u8, size, GFP_KERNEL_ACCOUNT)?;
         let features = self.raw.xfeatures | XFEATURES_LEGACY;
         // SAFETY: the state is not in use, since we have it exclusively outside of KVM_RUN; the
         // buffer has the size that is passed.

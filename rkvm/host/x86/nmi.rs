@@ -2,10 +2,10 @@
 
 //! NMIs and machine checks of the host that a VM exit has consumed.
 
-// UNSAFETY: enters the kernel's NMI handler.
+// UNSAFETY: enters the kernel's handlers.
 #![expect(unsafe_code)]
 
-use crate::host::{cpu::IrqOff, symbols};
+use crate::host::{bindings, cpu::IrqOff, symbols};
 
 /// The event type and vector of an NMI, as in the VM-exit interruption information.
 const EVENT_TYPE_NMI: u32 = 2;
@@ -21,6 +21,6 @@ pub fn handle(_irq_off: &IrqOff<'_>) {
 
 /// Runs the host's machine-check handler, which finds out by the machine-check banks what happened.
 pub fn machine_check(_irq_off: &IrqOff<'_>) {
-    // SAFETY: the gate of vector 18 is the kernel's handler, which returns if the machine can go on.
-    unsafe { core::arch::asm!("int 18") };
+    // SAFETY: interrupts are off, as in the handler of the exception itself.
+    unsafe { bindings::rkvm_machine_check() };
 }

@@ -171,6 +171,7 @@ impl DebugAddresses {
         // SAFETY: no breakpoint is enabled in the host's DR7 here; the caller keeps the host's
         // handlers from seeing the values.
         unsafe {
+            asm!("mov dr7, {}", in(reg) 0u64, options(nomem, nostack, preserves_flags));
             asm!("mov dr0, {}", in(reg) dr0, options(nomem, nostack, preserves_flags));
             asm!("mov dr1, {}", in(reg) dr1, options(nomem, nostack, preserves_flags));
             asm!("mov dr2, {}", in(reg) dr2, options(nomem, nostack, preserves_flags));

@@ -56,9 +56,10 @@ pub fn idt_base() -> u64 {
     u64::from_le_bytes(base)
 }
 
-/// The thread's own data segments and user GS base, taken before a guest runs.
+/// The thread's own LDT, data segments and user GS base, taken before a guest runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ThreadSegments {
+    ldt: u16,
     ds: u16,
     es: u16,
     fs: u16,
@@ -73,6 +74,7 @@ impl ThreadSegments {
         // SAFETY: reads of this CPU's registers; the MSR exists in long mode.
         unsafe {
             Self {
+                ldt: bindings::rkvm_ldt_selector(),
                 ds: bindings::rkvm_ds_selector(),
                 es: bindings::rkvm_es_selector(),
                 fs: bindings::rkvm_fs_selector(),
@@ -104,6 +106,9 @@ impl ThreadSegments {
         // that it had before.
         unsafe {
             let kernel_gs_base = registers::read_known_msr(MSR_KERNEL_GS_BASE);
+            if self.ldt != 0 {
+                bindings::rkvm_restore_ldt(self.ldt);
+            }
             if self.ds | self.es | self.fs | self.gs != 0 {
                 bindings::rkvm_restore_segments(self.ds, self.es, self.fs, self.fs_base, self.gs);
             }

@@ -18,6 +18,18 @@ pub fn has_vmx() -> bool {
     unsafe { bindings::rkvm_cpu_has_vmx() }
 }
 
+/// Whether a guest that executes from huge pages can stop the processor (CVE-2018-12207).
+pub fn has_itlb_multihit() -> bool {
+    // SAFETY: reads the boot CPU's bugs.
+    unsafe { bindings::rkvm_has_itlb_multihit() }
+}
+
+/// Whether the processor leaks between guest and host unless more is done at exits than this module does.
+pub fn lacks_mitigation() -> bool {
+    // SAFETY: reads the boot CPU's bugs.
+    unsafe { bindings::rkvm_lacks_mitigation() }
+}
+
 /// Puts the current CPU in VMX operation, once.
 ///
 /// `EOPNOTSUPP` without VMX, `EBUSY` if something that the kernel does not know of is using it.
@@ -67,58 +79,73 @@ pub trait Power {
     fn emergency();
 }
 
-/// [`Power`] callbacks in force, until it is dropped.
+/// Whether kvm.ko, which kvm_intel needs, is loaded or built in.
+pub fn has_rival() -> bool {
+    symbols::exists(c"kvm_x86_vendor_init")
+}
+
+/// [`Power`] callbacks for sleep and reboot in force, and kvm_intel kept out, until it is dropped.
 pub struct PowerRegistration<T: Power>(PhantomData<T>);
 
 impl<T: Power> PowerRegistration<T> {
-    /// Registers the callbacks, and keeps kvm_intel from being loaded.
+    /// Registers the callbacks.
     pub fn new() -> Result<Self> {
-        let functions = symbols::functions().ok_or(ENOENT)?;
         let power = bindings::rkvm_power {
             leave: Some(Self::leave),
             enter: Some(Self::enter),
-            emergency: Some(Self::emergency),
         };
         // SAFETY: the callbacks are this module's, and are unregistered before it goes.
-        unsafe {
-            to_result(bindings::rkvm_power_register(&power))?;
-            (functions.x86_virt_register_emergency_callback)(power.emergency);
-        }
+        to_result(unsafe { bindings::rkvm_power_register(&power) })?;
         Ok(Self(PhantomData))
     }
 
     /// # Safety
     ///
-    /// Called by the kernel's suspend and shutdown code alone, through `rkvm_power`, on the CPU in
-    /// question with interrupts off, while this registration exists.
+    /// Called by the kernel with interrupts off.
     unsafe extern "C" fn leave() {
         T::leave();
     }
 
     /// # Safety
     ///
-    /// Called by the kernel's resume code alone, through `rkvm_power`, on the CPU in question with
-    /// interrupts off, while this registration exists.
+    /// Called by the kernel with interrupts off.
     unsafe extern "C" fn enter() {
         T::enter();
-    }
-
-    /// # Safety
-    ///
-    /// Called by the kernel's crash and emergency reboot code alone, on the CPU in question with
-    /// interrupts off, while this registration exists. It may have interrupted anything.
-    unsafe extern "C" fn emergency() {
-        T::emergency();
     }
 }
 
 impl<T: Power> Drop for PowerRegistration<T> {
     fn drop(&mut self) {
+        // SAFETY: `new` registered them.
+        unsafe { bindings::rkvm_power_unregister() };
+    }
+}
+
+/// The kernel's one emergency callback, until it is dropped.
+pub struct EmergencyRegistration<T: Power>(PhantomData<T>);
+
+impl<T: Power> EmergencyRegistration<T> {
+    /// Registers the callback; nothing else may use VMX.
+    pub fn new() -> Result<Self> {
+        let functions = symbols::functions().ok_or(ENOENT)?;
+        // SAFETY: the callback is this module's, and is unregistered before it goes.
+        unsafe { (functions.x86_virt_register_emergency_callback)(Some(Self::emergency)) };
+        Ok(Self(PhantomData))
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel in a crash, with interrupts off.
+    unsafe extern "C" fn emergency() {
+        T::emergency();
+    }
+}
+
+impl<T: Power> Drop for EmergencyRegistration<T> {
+    fn drop(&mut self) {
         if let Some(functions) = symbols::functions() {
-            // SAFETY: `new` registered them.
+            // SAFETY: `new` registered it.
             unsafe { (functions.x86_virt_unregister_emergency_callback)(Some(Self::emergency)) };
         }
-        // SAFETY: `new` registered these too, and this is the only removal.
-        unsafe { bindings::rkvm_power_unregister() };
     }
 }

@@ -19,19 +19,20 @@ use crate::{
 pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) -> Option<Leave> {
     let info = InterruptionInfo::new(loaded.read(EXIT_INTERRUPTION_INFO));
     if info.kind() == Kind::Nmi {
+        requeue_interrupted(core, loaded);
         nmi::handle(irq_off);
         return None;
     }
+    requeue_interrupted(core, loaded);
     if info.vector() == vector::MACHINE_CHECK {
         nmi::machine_check(irq_off);
         return None;
     }
-    requeue_interrupted(core, loaded);
     if info.is_nmi_unblocked_by_iret() && core.events.due.is_none() {
         block_nmis_again(loaded);
     }
     match info.vector() {
-        vector::DEBUG => debug(core, loaded),
+        vector::DEBUG => debug(core, loaded, info.kind()),
         vector::ALIGNMENT_CHECK => {
             let error_code = loaded.read(EXIT_INTERRUPTION_ERROR_CODE);
             core.events
@@ -43,7 +44,7 @@ pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) 
 }
 
 /// #DB: the exit has left DR6 and DR7 as they were; the qualification says what goes into DR6.
-fn debug(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+fn debug(core: &mut Core, loaded: &Loaded, kind: Kind) -> Option<Leave> {
     /// B0 to B3.
     const BREAKPOINTS: u64 = 0xf;
     const REPORTED: Dr6 = Dr6::new(BREAKPOINTS).with(Dr6::BD).with(Dr6::BS);
@@ -52,14 +53,12 @@ fn debug(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     core.debug.set_dr6(kept.with(reported));
     core.debug.dr7 = core.debug.dr7.without(Dr7::GD);
     loaded.write(GUEST_DR7, core.debug.dr7.raw());
+    if kind == Kind::PrivilegedSoftwareException {
+        // INT1 traps: its exception is delivered after it.
+        core.skip(loaded);
+    }
     core.events.raise(Event::DEBUG);
     Some(Leave::Reload)
-}
-
-/// The processor ran into a machine check while it loaded the guest.
-pub fn machine_check_on_entry(irq_off: &IrqOff<'_>) -> Option<Leave> {
-    nmi::machine_check(irq_off);
-    None
 }
 
 /// The guest can take an interrupt: whoever waits for that is served before the next entry.

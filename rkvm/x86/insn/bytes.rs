@@ -11,6 +11,7 @@ pub(super) struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
+    /// A reader of `bytes` from the first one on.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, consumed: 0 }
     }

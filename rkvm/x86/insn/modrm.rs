@@ -28,6 +28,7 @@ pub(super) struct Modrm {
 }
 
 impl Modrm {
+    /// Takes a byte apart.
     pub(super) fn new(byte: u8) -> Self {
         Self {
             mode: byte >> 6,

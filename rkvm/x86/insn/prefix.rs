@@ -83,6 +83,7 @@ impl Prefixes {
         }
     }
 
+    /// Whether the code is 64-bit code.
     pub(super) fn is_64bit(&self) -> bool {
         self.code_size == CodeSize::Bits64
     }
@@ -108,6 +109,7 @@ impl Prefixes {
         }
     }
 
+    /// The size of effective addresses, and of the index and count registers of string instructions.
     pub(super) fn address_size(&self) -> AddressSize {
         match (self.code_size, self.address_size) {
             (CodeSize::Bits64, false) => AddressSize::Bits64,
@@ -118,6 +120,7 @@ impl Prefixes {
         }
     }
 
+    /// The prefix that selects the instruction: F2 and F3 go before 66.
     pub(super) fn mandatory(&self) -> Mandatory {
         match self.repeat {
             Repeat::WhileNotEqual => Mandatory::PrefixF2,

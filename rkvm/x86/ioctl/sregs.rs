@@ -41,7 +41,7 @@ pub fn get(core: &mut Core) -> kvm_sregs {
         apic_base: core.msrs.apic_base(),
         interrupt_bitmap: [0; 4],
     };
-    if let Some(vector) = core.events.interrupt {
+    if let Some(vector) = core.events.interrupt.or(core.events.cut_short_interrupt()) {
         let vector = usize::from(vector);
         if let Some(word) = sregs.interrupt_bitmap.get_mut(vector / 64) {
             *word |= 1 << (vector % 64);

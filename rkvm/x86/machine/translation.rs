@@ -4,6 +4,7 @@
 
 use super::{context::Context, Stop};
 use crate::{
+    host::x86::user_word,
     types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE},
     x86::{
         paging::{self, Kind, Marked, Mode, Paging, Structures},
@@ -44,13 +45,21 @@ impl Structures for GuestTables<'_> {
 
     fn mark_u32(&mut self, entry: Gpa, old: u32, new: u32) -> Result<Marked> {
         let core = &mut *self.core;
-        let same = core.view.exchange_u32(core.vm.mmu(), entry, old, new)?;
+        let same = core
+            .view
+            .modify(core.vm.mmu(), entry, size_of::<u32>(), |hva| {
+                user_word::exchange_u32(hva, old, new)
+            })?;
         Ok(if same { Marked::Done } else { Marked::Changed })
     }
 
     fn mark_u64(&mut self, entry: Gpa, old: u64, new: u64) -> Result<Marked> {
         let core = &mut *self.core;
-        let same = core.view.exchange_u64(core.vm.mmu(), entry, old, new)?;
+        let same = core
+            .view
+            .modify(core.vm.mmu(), entry, size_of::<u64>(), |hva| {
+                user_word::exchange_u64(hva, old, new)
+            })?;
         Ok(if same { Marked::Done } else { Marked::Changed })
     }
 }
@@ -113,24 +122,27 @@ impl Core {
         self.view.is_writable(self.vm.mmu(), gpa)
     }
 
-    /// Reads guest memory within one page.
+    /// Reads guest memory within one page. If a slot has gone meanwhile the access is another one: it is retried.
     pub(super) fn read_ram(&mut self, gpa: Gpa, data: &mut [u8]) -> Result<(), Stop> {
         let result = self.view.read(self.vm.mmu(), gpa, data);
-        result.map_err(|_| self.ram_failure(gpa))
+        result.map_err(|_| {
+            if self.is_ram(gpa) {
+                Stop::Unhandleable
+            } else {
+                Stop::Retry
+            }
+        })
     }
 
     /// Writes guest memory within one page.
     pub(super) fn write_ram(&mut self, gpa: Gpa, data: &[u8]) -> Result<(), Stop> {
         let result = self.view.write(self.vm.mmu(), gpa, data);
-        result.map_err(|_| self.ram_failure(gpa))
-    }
-
-    /// Why memory could not be accessed: a slot that has gone meanwhile makes the access another one.
-    fn ram_failure(&mut self, gpa: Gpa) -> Stop {
-        if self.is_writable_ram(gpa) {
-            Stop::Unhandleable
-        } else {
-            Stop::Retry
-        }
+        result.map_err(|_| {
+            if self.is_writable_ram(gpa) {
+                Stop::Unhandleable
+            } else {
+                Stop::Retry
+            }
+        })
     }
 }
