@@ -15,6 +15,7 @@
 //! - `fpu_copy_guest_fpstate_to_uabi`, `fpu_copy_uabi_to_guest_fpstate`: that state in the standard
 //!   XSAVE layout.
 //! - `x86_entry_from_kvm`: runs the host's NMI handler for an NMI that a VM exit consumed.
+//! - `handle_guest_split_lock`: slows down, or ends, a VMM whose guest's locked accesses straddle cache lines.
 //! - `hw_breakpoint_restore`: the host's debug registers, after a guest used its own.
 
 // UNSAFETY: turns addresses of kernel symbols into typed function pointers.
@@ -68,6 +69,7 @@ symbols! {
         unsafe extern "C" fn(*mut bindings::fpu_guest, *mut c_void, u32, u64, u32);
     fpu_copy_uabi_to_guest_fpstate:
         unsafe extern "C" fn(*mut bindings::fpu_guest, *const c_void, u64, *mut u32) -> i32;
+    handle_guest_split_lock: unsafe extern "C" fn(usize) -> bool;
     x86_entry_from_kvm: unsafe extern "C" fn(u32, u32);
     hw_breakpoint_restore: unsafe extern "C" fn();
 }

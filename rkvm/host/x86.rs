@@ -7,5 +7,6 @@ pub mod fpu;
 pub mod nmi;
 pub mod registers;
 pub mod segments;
+pub mod split_lock;
 pub mod user_word;
 pub mod virtualization;

@@ -10,7 +10,10 @@
 use crate::{
     host::{
         cpu::{handle_pending_work, IrqOff},
-        x86::{breakpoints::DebugControl, fpu::InGuest, registers, segments::ThreadSegments, virtualization},
+        x86::{
+            breakpoints::DebugControl, fpu::InGuest, registers, segments::ThreadSegments,
+            split_lock, virtualization,
+        },
     },
     mmu::{entry::Access, Fault},
     run_page::{RunPage, UserExit},
@@ -62,6 +65,8 @@ pub enum Leave {
     LoadPdptes(PagingState),
     /// The guest switches tasks.
     TaskSwitch(TaskSwitch),
+    /// The guest made a split lock at this address, and will make it again.
+    SplitLock(u64),
     /// The machine is being rebooted.
     GoingDown,
     /// The VMM has to act.
@@ -83,6 +88,10 @@ impl Core {
                 Ok(None)
             }
             Leave::TaskSwitch(switch) => Ok(self.switch_task(&switch)),
+            Leave::SplitLock(rip) => {
+                split_lock::handle(rip);
+                Ok(None)
+            }
             Leave::GoingDown => Err(EIO),
             Leave::User(exit) => Ok(Some(exit)),
         }

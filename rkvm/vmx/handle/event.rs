@@ -10,7 +10,7 @@ use crate::{
     },
     x86::{
         event::{vector, Event, InterruptionInfo, Kind},
-        regs::{Dr6, Dr7},
+        regs::{Cr0, Dr6, Dr7, Rflags},
         vcpu::{Core, BLOCKING_BY_NMI},
     },
 };
@@ -33,6 +33,9 @@ pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) 
     }
     match info.vector() {
         vector::DEBUG => debug(core, loaded, info.kind()),
+        vector::ALIGNMENT_CHECK if !checks_alignment(core, loaded) => {
+            Some(Leave::SplitLock(core.guest.rip(loaded)))
+        }
         vector::ALIGNMENT_CHECK => {
             let error_code = loaded.read(EXIT_INTERRUPTION_ERROR_CODE);
             core.events
@@ -41,6 +44,14 @@ pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) 
         }
         _ => unexpected(loaded, ExitReason::new(loaded.read(EXIT_REASON))),
     }
+}
+
+/// Whether the guest has asked for alignment checks; else #AC tells of a split lock, which is the host's to treat.
+fn checks_alignment(core: &mut Core, loaded: &Loaded) -> bool {
+    const USER: u8 = 3;
+    core.guest.cpl(loaded) == USER
+        && core.guest.cr0(loaded).contains(Cr0::AM)
+        && core.guest.rflags(loaded).contains(Rflags::AC)
 }
 
 /// #DB: the exit has left DR6 and DR7 as they were; the qualification says what goes into DR6.

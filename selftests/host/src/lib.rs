@@ -29,6 +29,7 @@ pub mod vmx {
     pub mod caps;
     pub mod controls;
     pub mod ept;
+    pub mod exit;
     pub mod field;
 }
 
