@@ -14,7 +14,7 @@
 //!
 //! # Lock order
 //!
-//! `listeners`, then whatever lock a listener takes. Callbacks run with interrupts on and may
+//! `listeners`, then whatever lock a listener takes, then `under_way`. Callbacks run with interrupts on and may
 //! hold page-table locks of the mm: a listener must not sleep or fault.
 
 // UNSAFETY: C owns the notifier's memory; callbacks recover it by container_of.
@@ -27,7 +27,12 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use kernel::{
-    bindings as k, error::from_err_ptr, mm::Mm, prelude::*, static_lock_class, sync::Arc,
+    bindings as k,
+    error::from_err_ptr,
+    mm::Mm,
+    prelude::*,
+    static_lock_class,
+    sync::{new_spinlock, Arc, SpinLock},
     types::Opaque,
 };
 
@@ -41,6 +46,25 @@ pub struct HvaRange {
 }
 
 impl HvaRange {
+    /// No address.
+    const NONE: Self = Self {
+        start: Hva::new(u64::MAX),
+        end: Hva::new(0),
+    };
+
+    /// The smallest range that holds both.
+    fn hull(self, other: Self) -> Self {
+        Self {
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
+    }
+
+    /// Whether both have an address in common.
+    fn meets(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
     /// All of user space.
     const ALL: Self = Self {
         start: Hva::new(0),
@@ -88,8 +112,13 @@ pub struct Sequence(u64);
 struct Notifier {
     #[pin]
     raw: Opaque<k::mmu_notifier>,
+    /// How many invalidations are under way. Changed under `under_way`.
     in_progress: AtomicU64,
+    /// How many have ended.
     completed: AtomicU64,
+    /// All addresses that those under way are about, and some between them.
+    #[pin]
+    under_way: SpinLock<HvaRange>,
     #[pin]
     listeners: SharedList<dyn Listener>,
 }
@@ -120,6 +149,7 @@ impl Notifier {
                 }),
                 in_progress: AtomicU64::new(0),
                 completed: AtomicU64::new(0),
+                under_way <- new_spinlock!(HvaRange::NONE),
                 listeners <- SharedList::new(static_lock_class!()),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -149,6 +179,18 @@ impl Notifier {
         unsafe { &*raw.cast::<Self>() }
     }
 
+    /// Counts an invalidation in.
+    fn begin(&self, range: HvaRange) {
+        let mut under_way = self.under_way.lock();
+        *under_way = under_way.hull(range);
+        self.in_progress.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether an invalidation under way may be about addresses of `range`.
+    fn is_busy(&self, range: HvaRange) -> bool {
+        self.in_progress.load(Ordering::SeqCst) != 0 && self.under_way.lock().meets(range)
+    }
+
     fn invalidate(&self, range: HvaRange) {
         self.listeners
             .for_each(|listener| listener.invalidate(range));
@@ -173,7 +215,7 @@ impl Notifier {
         let this = unsafe { Self::from_raw(raw) };
         // SAFETY: the range is valid for the call.
         let range = unsafe { hva_range((*range).start, (*range).end) };
-        this.in_progress.fetch_add(1, Ordering::SeqCst);
+        this.begin(range);
         this.invalidate(range);
         0
     }
@@ -186,7 +228,10 @@ impl Notifier {
         let this = unsafe { Self::from_raw(raw) };
         // In this order: a fault that sees the count gone also sees the new sequence.
         this.completed.fetch_add(1, Ordering::SeqCst);
-        this.in_progress.fetch_sub(1, Ordering::SeqCst);
+        let mut under_way = this.under_way.lock();
+        if this.in_progress.fetch_sub(1, Ordering::SeqCst) == 1 {
+            *under_way = HvaRange::NONE;
+        }
     }
 
     /// # Safety
@@ -196,7 +241,7 @@ impl Notifier {
         // SAFETY: a callback of these operations.
         let this = unsafe { Self::from_raw(raw) };
         // The address space is going: no later fault may map a page of it, so this never ends.
-        this.in_progress.fetch_add(1, Ordering::SeqCst);
+        this.begin(HvaRange::ALL);
         this.invalidate(HvaRange::ALL);
     }
 
@@ -271,12 +316,11 @@ impl Subscription {
         Sequence(self.notifier().completed.load(Ordering::SeqCst))
     }
 
-    /// Whether pages looked up since `sequence` was taken are still the right ones. Only under the
+    /// Whether pages of `range` looked up since `sequence` was taken are still the right ones. Only under the
     /// lock that the listener takes does a "yes" hold.
-    pub fn is_current(&self, sequence: Sequence) -> bool {
+    pub fn is_current(&self, sequence: Sequence, range: HvaRange) -> bool {
         let notifier = self.notifier();
-        notifier.in_progress.load(Ordering::SeqCst) == 0
-            && notifier.completed.load(Ordering::SeqCst) == sequence.0
+        !notifier.is_busy(range) && notifier.completed.load(Ordering::SeqCst) == sequence.0
     }
 }
 

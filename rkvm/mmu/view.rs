@@ -11,7 +11,7 @@ use super::{
 use crate::{
     arch::MemoryFormat,
     host::{
-        notifier::Sequence,
+        notifier::{HvaRange, Sequence},
         user_memory,
         user_page::{self, Intent, UserPage},
     },
@@ -134,7 +134,7 @@ impl View {
     fn map(&mut self, mmu: &Mmu, target: &Target, page: &UserPage, sequence: Sequence) -> Attempt {
         let (level, leaf) = target.leaf(page, &mmu.shared.format);
         let mut state = mmu.shared.state.lock();
-        if !self.is_current(mmu) || !mmu.subscription.is_current(sequence) {
+        if !self.is_current(mmu) || !mmu.subscription.is_current(sequence, target.hvas(level)) {
             return Attempt::Again;
         }
         let State { table, .. } = &mut *state;
@@ -289,6 +289,16 @@ impl Target {
             memory_type: format.ordinary_memory(),
         };
         (level, leaf)
+    }
+
+    /// The VMM's memory behind a leaf of `level`, which is aligned like the leaf.
+    fn hvas(&self, level: Level) -> HvaRange {
+        let bytes = level.pages() << PAGE_SHIFT;
+        let start = Hva::new(self.hva.raw() & !(bytes - 1));
+        HvaRange {
+            start,
+            end: start.checked_add(bytes).unwrap_or(start),
+        }
     }
 
     fn level(&self, format: &MemoryFormat) -> Level {

@@ -342,7 +342,10 @@ impl Core {
         let held_off = loaded.read(GUEST_INTERRUPTIBILITY) & BLOCKING_BY_STI_OR_MOV_SS != 0;
         if held_off && self.guest.rflags(loaded).contains(Rflags::TF) {
             let pending = loaded.read(GUEST_PENDING_DEBUG_EXCEPTIONS);
-            loaded.write(GUEST_PENDING_DEBUG_EXCEPTIONS, pending | PENDING_SINGLE_STEP);
+            loaded.write(
+                GUEST_PENDING_DEBUG_EXCEPTIONS,
+                pending | PENDING_SINGLE_STEP,
+            );
         }
     }
 
