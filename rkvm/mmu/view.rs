@@ -133,24 +133,25 @@ impl View {
 
     fn map(&mut self, mmu: &Mmu, target: &Target, page: &UserPage, sequence: Sequence) -> Attempt {
         let (level, leaf) = target.leaf(page, &mmu.shared.format);
-        let mut state = mmu.shared.state.lock();
-        if !self.is_current(mmu) || !mmu.subscription.is_current(sequence, target.hvas(level)) {
-            return Attempt::Again;
-        }
-        let State { table, .. } = &mut *state;
-        let gfn = level.align_down(target.gfn);
-        match table.map(gfn, level, leaf, &mut self.stock) {
-            Ok(Mapped::New | Mapped::Upgraded | Mapped::Spurious) => {
-                page.mark_used();
-                Attempt::Done
+        let removed = {
+            let mut state = mmu.shared.state.lock();
+            if !self.is_current(mmu) || !mmu.subscription.is_current(sequence, target.hvas(level)) {
+                return Attempt::Again;
             }
-            Ok(Mapped::Conflict(removed)) => {
-                drop(removed.after_flush(|| mmu.shared.vcpus.expel()));
-                Attempt::Again
+            let State { table, .. } = &mut *state;
+            let gfn = level.align_down(target.gfn);
+            match table.map(gfn, level, leaf, &mut self.stock) {
+                Ok(Mapped::New | Mapped::Upgraded | Mapped::Spurious) => {
+                    page.mark_used();
+                    return Attempt::Done;
+                }
+                Ok(Mapped::Conflict(removed)) => removed,
+                Err(MapError::NoPages) => return Attempt::NoPages,
+                Err(MapError::Invalid) => return Attempt::Invalid,
             }
-            Err(MapError::NoPages) => Attempt::NoPages,
-            Err(MapError::Invalid) => Attempt::Invalid,
-        }
+        };
+        drop(removed.after_flush(|| mmu.shared.vcpus.expel()));
+        Attempt::Again
     }
 
     /// Reads guest memory within one page; sleeps. `EFAULT` where there is none.
