@@ -216,8 +216,9 @@ impl Shared {
 }
 
 impl Listener for Shared {
-    /// In order of guest address, so that a slot that comes or goes between two steps does not hide another: its own
-    /// mappings are zapped by its change, and no new ones are made while the notifier is at work.
+    /// In order of guest address, so that a slot that comes or goes between two steps does not hide
+    /// another: its own mappings are zapped by its change, and no new ones are made while the
+    /// notifier is at work.
     fn invalidate(&self, range: HvaRange) {
         let mut first = Gfn::new(0);
         while let Some(end) = self.zap_next(range, first) {

@@ -12,6 +12,7 @@
 
 #define DR6_CLEAR 0xffff0ff0UL
 #define DR6_B0 1UL
+#define RFLAGS_RF 0x10000UL
 #define DR7_FIXED 0x400UL
 #define DR7_WRITE4_0 0xd0002UL		/* global enable of DR0, 4-byte writes */
 
@@ -29,7 +30,7 @@ TEST(execution_breakpoint_in_the_guest)
 	/* It lives across an exit to the VMM. */
 	ASSERT_REPORT(vcpu, 1);
 	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(execute, execute_there));
-	trap_frame(vcpu)->rflags |= 1 << 16;	/* RF: goes on past the breakpoint */
+	trap_frame(vcpu)->rflags |= RFLAGS_RF;	/* goes on past the breakpoint */
 	EXPECT_REPORT(vcpu, 2);
 }
 
@@ -49,6 +50,94 @@ TEST(data_breakpoint_in_the_guest)
 	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(watch, watch_next));
 	EXPECT_REPORT(vcpu, DR6_CLEAR | DR6_B0);
 	EXPECT_REPORT(vcpu, 0x10000);
+}
+
+/*
+ * RF lets one instruction through and is clear behind it, also behind one that the KVM does for the
+ * guest: breakpoints on it and on the next both hit.
+ */
+#define TWO_BREAKPOINTS(name, instruction)					\
+	"lea " #name "_at(%rip), %rax\nmov %rax, %dr0\n"			\
+	"lea " #name "_next(%rip), %rax\nmov %rax, %dr1\n"			\
+	"mov $0xa, %eax\nmov %rax, %dr7\n"					\
+	#name "_at: " instruction "\n"						\
+	#name "_next: mov $2, %eax\n" REPORT
+
+GUEST64(behind_cpuid, TWO_BREAKPOINTS(behind_cpuid, "cpuid"));
+LABEL(behind_cpuid_at);
+LABEL(behind_cpuid_next);
+
+TEST(execution_breakpoints_on_and_behind_cpuid)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(behind_cpuid);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(behind_cpuid, behind_cpuid_at));
+	trap_frame(vcpu)->rflags |= RFLAGS_RF;
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(behind_cpuid, behind_cpuid_next));
+	trap_frame(vcpu)->rflags |= RFLAGS_RF;
+	EXPECT_REPORT(vcpu, 2);
+}
+
+GUEST64(behind_out, TWO_BREAKPOINTS(behind_out, "outb %al, $0x80"));
+LABEL(behind_out_at);
+LABEL(behind_out_next);
+
+TEST(execution_breakpoints_on_and_behind_out)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(behind_out);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(behind_out, behind_out_at));
+	trap_frame(vcpu)->rflags |= RFLAGS_RF;
+	ASSERT_RUN(vcpu, KVM_EXIT_IO);
+	EXPECT_EQ(vcpu->run->io.port, 0x80);
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(behind_out, behind_out_next));
+	trap_frame(vcpu)->rflags |= RFLAGS_RF;
+	EXPECT_REPORT(vcpu, 2);
+}
+
+/* A breakpoint on the operand of MOV SS waits until behind the next instruction. */
+#define WATCH_SS "mov $0x10000, %eax\nmov %rax, %dr0\nmov $0x70002, %eax\nmov %rax, %dr7\n"
+
+GUEST64(ss_int1, WATCH_SS "mov 0x10000, %ss\n.byte 0xf1\nss_int1_next: mov $2, %eax\n" REPORT);
+LABEL(ss_int1_next);
+
+TEST(mov_ss_from_a_watched_place_before_int1)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(ss_int1);
+	const uint16_t ss = SEL_DATA;
+
+	vm_write(vcpu->vm, 0x10000, &ss, sizeof(ss));
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(ss_int1, ss_int1_next));
+	EXPECT_REPORT(vcpu, 2);
+}
+
+GUEST64(ss_step, WATCH_SS "pushfq\norl $0x100, (%rsp)\npopfq\n"
+		 "mov 0x10000, %ss\n.byte 0xf1\nss_step_next: mov $2, %eax\n" REPORT);
+LABEL(ss_step_next);
+
+TEST(mov_ss_from_a_watched_place_before_int1_while_stepping)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(ss_step);
+	const uint16_t ss = SEL_DATA;
+
+	vm_write(vcpu->vm, 0x10000, &ss, sizeof(ss));
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(ss_step, ss_step_next));
+	trap_frame(vcpu)->rflags &= ~RFLAGS_TF;
+	EXPECT_REPORT(vcpu, 2);
+}
+
+GUEST64(ss_out, WATCH_SS "mov 0x10000, %ss\noutb %al, $0x80\nss_out_next: mov $2, %eax\n" REPORT);
+LABEL(ss_out_next);
+
+TEST(mov_ss_from_a_watched_place_before_out)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(ss_out);
+	const uint16_t ss = SEL_DATA;
+
+	vm_write(vcpu->vm, 0x10000, &ss, sizeof(ss));
+	ASSERT_RUN(vcpu, KVM_EXIT_IO);
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(ss_out, ss_out_next));
+	EXPECT_REPORT(vcpu, 2);
 }
 
 GUEST64(values,
@@ -98,22 +187,6 @@ TEST(reserved_bits_fault)
 
 static volatile uint32_t watched;
 
-/* The traced child: runs a guest, which sees nothing of the host's breakpoint. */
-static void traced(void)
-{
-	struct vcpu *vcpu = GUEST_NEW_TRAPS(values), *other = GUEST_NEW_TRAPS(silent);
-
-	ASSERT_OK(ptrace(PTRACE_TRACEME, 0, 0, 0));
-	raise(SIGSTOP);
-	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
-	ASSERT_RUN(other, KVM_EXIT_HLT);
-	expect_values(vcpu, 0x11000, 0x1000);
-	expect_values(other, 0, 0);
-	watched = 1;		/* stops here */
-	expect_values(vcpu, 0x11000, 0x1000);
-	_exit(0);
-}
-
 static void poke(pid_t child, int reg, unsigned long value)
 {
 	const size_t at = offsetof(struct user, u_debugreg) + reg * sizeof(long);
@@ -121,13 +194,18 @@ static void poke(pid_t child, int reg, unsigned long value)
 	ASSERT_OK(ptrace(PTRACE_POKEUSER, child, at, value));
 }
 
-TEST(the_host_keeps_its_own)
+/* Runs fn in a child with a breakpoint of the host on writes to watched; one write must hit it. */
+static void trace(void (*fn)(void))
 {
 	pid_t child = ASSERT_OK(fork());
 	int status;
 
-	if (!child)
-		traced();
+	if (!child) {
+		ASSERT_OK(ptrace(PTRACE_TRACEME, 0, 0, 0));
+		raise(SIGSTOP);
+		fn();
+		_exit(0);
+	}
 	ASSERT_EQ(waitpid(child, &status, 0), child);
 	ASSERT_TRUE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
 	poke(child, 0, (unsigned long)&watched);
@@ -139,4 +217,61 @@ TEST(the_host_keeps_its_own)
 	ASSERT_OK(ptrace(PTRACE_CONT, child, 0, 0));
 	ASSERT_EQ(waitpid(child, &status, 0), child);
 	EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* The guest sees nothing of the host's breakpoint. */
+static void idle_guests(void)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(values), *other = GUEST_NEW_TRAPS(silent);
+
+	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	ASSERT_RUN(other, KVM_EXIT_HLT);
+	expect_values(vcpu, 0x11000, 0x1000);
+	expect_values(other, 0, 0);
+	watched = 1;		/* stops here */
+	expect_values(vcpu, 0x11000, 0x1000);
+}
+
+TEST(the_host_keeps_its_own)
+{
+	trace(idle_guests);
+}
+
+/* Both have DR0 armed: each hits its own. */
+static void watching_guest(void)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(watch);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(watch, watch_next));
+	watched = 1;		/* stops here */
+	EXPECT_REPORT(vcpu, DR6_CLEAR | DR6_B0);
+	EXPECT_REPORT(vcpu, 0x10000);
+}
+
+TEST(both_have_one_armed)
+{
+	trace(watching_guest);
+}
+
+/* The guest writes where, in its own address space, the host's breakpoint would be. */
+GUEST64(same_address, "mov %eax, (%rbx)\nmov $3, %eax\n" REPORT);
+
+static void writing_guest(void)
+{
+	const uint64_t address = (uint64_t)&watched;
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(same_address);
+	struct kvm_regs regs = vcpu_regs(vcpu);
+
+	ASSERT_OK(vm_set_slot(vcpu->vm, 1, address & -PAGE_SIZE, PAGE_SIZE, mem_new(PAGE_SIZE), 0));
+	regs.rbx = address;
+	vcpu_set_regs(vcpu, &regs);
+	EXPECT_REPORT(vcpu, 3);
+	watched = 1;		/* stops here */
+}
+
+TEST(the_host_breakpoint_does_not_hit_in_the_guest)
+{
+	if ((uint64_t)&watched >> 32)
+		SKIP("the variable lies above the 4 GiB that the guest maps");
+	trace(writing_guest);
 }

@@ -103,3 +103,48 @@ TEST(trap_flag_steps_over_exits)
 	ASSERT_RUN(vcpu, KVM_EXIT_IO);
 	EXPECT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(stepped_exits, stepped_out));
 }
+
+/* INT1 (opcode 0xf1): a debug exception, once, that returns behind it */
+#define INT1 ".byte 0xf1\n"
+
+GUEST64(int1, INT1 "int1_next: mov $7, %eax\n" REPORT);
+LABEL(int1_next);
+
+TEST(int1_is_a_trap)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(int1);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(int1, int1_next));
+	EXPECT_REPORT(vcpu, 7);
+}
+
+/* MOV SS holds debug exceptions off until behind the next instruction; that one raises its own. */
+GUEST64(held_off, "mov $0x10, %ecx\npushfq\norl $0x100, (%rsp)\npopfq\n"
+		  "mov %ecx, %ss\n" INT1 "held_off_next: mov $7, %eax\n" REPORT);
+LABEL(held_off_next);
+
+TEST(int1_behind_mov_ss_while_stepping)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(held_off);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(held_off, held_off_next));
+	EXPECT_TRUE(trap_frame(vcpu)->rflags & RFLAGS_TF);
+	trap_frame(vcpu)->rflags &= ~RFLAGS_TF;
+	EXPECT_REPORT(vcpu, 7);
+}
+
+/* STI holds off interrupts only, but its shadow looks the same. */
+GUEST64(behind_sti, "pushfq\norl $0x100, (%rsp)\npopfq\n"
+		    "sti\nbehind_sti_at: " INT1 "behind_sti_next: mov $7, %eax\n" REPORT);
+LABEL(behind_sti_at);
+LABEL(behind_sti_next);
+
+TEST(int1_behind_sti_while_stepping)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(behind_sti);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(behind_sti, behind_sti_at));
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(behind_sti, behind_sti_next));
+	trap_frame(vcpu)->rflags &= ~RFLAGS_TF;
+	EXPECT_REPORT(vcpu, 7);
+}

@@ -92,3 +92,72 @@ TEST(segment_beyond_64_kib)
 	EXPECT_RUN(vcpu, KVM_EXIT_HLT);
 	EXPECT_EQ(vcpu_sregs(vcpu).fs.limit, 0xffffffff);
 }
+
+/* What an interrupt or exception pushes in real mode */
+struct real_frame { uint16_t ip, cs, flags; };
+
+#define GP_HANDLER "mov $0xdead, %eax\n" REPORT "iret\n"
+
+static struct real_frame *real_frame(struct vcpu *vcpu)
+{
+	return (struct real_frame *)(vcpu->vm->ram + (uint16_t)vcpu_regs(vcpu).rsp);
+}
+
+/* A protection fault at that address reaches the handler, with no error code on the stack. */
+static void expect_real_gp(struct vcpu *vcpu, uint32_t ip)
+{
+	ASSERT_REPORT(vcpu, 0xdead);
+	ASSERT_EQ(vcpu_regs(vcpu).rsp, GUEST_STACK - sizeof(struct real_frame));
+	EXPECT_EQ(real_frame(vcpu)->ip, ip);
+	EXPECT_EQ(real_frame(vcpu)->cs, 0);
+	EXPECT_TRUE(real_frame(vcpu)->flags & RFLAGS_FIXED);
+}
+
+/* The handler's IRET goes on behind the instruction, with the stack as before. */
+static void expect_real_return(struct vcpu *vcpu, unsigned int length)
+{
+	real_frame(vcpu)->ip += length;
+	ASSERT_REPORT(vcpu, 0xbeef);
+	EXPECT_EQ(vcpu_regs(vcpu).rsp, GUEST_STACK);
+}
+
+GUEST16(read_msr, "mov $0x3fff, %ecx\nread_msr_at: rdmsr\nmov $0xbeef, %eax\n" REPORT
+		  "read_msr_handler: " GP_HANDLER);
+extern const uint8_t read_msr_at[], read_msr_handler[];
+
+TEST(reading_an_unknown_msr_faults)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_REAL, read_msr);
+
+	vm_set_gate(vcpu->vm, MODE_REAL, GP_VECTOR, GUEST_ADDR(read_msr, read_msr_handler));
+	expect_real_gp(vcpu, GUEST_ADDR(read_msr, read_msr_at));
+	expect_real_return(vcpu, 2);
+}
+
+GUEST16(write_msr, "mov $0x3fff, %ecx\nwrite_msr_at: wrmsr\nmov $0xbeef, %eax\n" REPORT
+		   "write_msr_handler: " GP_HANDLER);
+extern const uint8_t write_msr_at[], write_msr_handler[];
+
+TEST(writing_an_unknown_msr_faults)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_REAL, write_msr);
+
+	vm_set_gate(vcpu->vm, MODE_REAL, GP_VECTOR, GUEST_ADDR(write_msr, write_msr_handler));
+	expect_real_gp(vcpu, GUEST_ADDR(write_msr, write_msr_at));
+	expect_real_return(vcpu, 2);
+}
+
+/* Paging needs protection. */
+GUEST16(paging, "mov $0x80000030, %eax\npaging_at: mov %eax, %cr0\nmov $0xbeef, %eax\n" REPORT
+		"paging_handler: " GP_HANDLER);
+extern const uint8_t paging_at[], paging_handler[];
+
+TEST(paging_alone_faults)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_REAL, paging);
+
+	vm_set_gate(vcpu->vm, MODE_REAL, GP_VECTOR, GUEST_ADDR(paging, paging_handler));
+	expect_real_gp(vcpu, GUEST_ADDR(paging, paging_at));
+	EXPECT_EQ(vcpu_sregs(vcpu).cr0 & (CR0_PE | CR0_PG), 0);
+	expect_real_return(vcpu, 3);
+}

@@ -56,3 +56,17 @@ TEST(io_cpuid_and_mmio_work)
 	EXPECT_EQ(vcpu->run->mmio.phys_addr, 0x100000);
 	EXPECT_EQ(vcpu_sregs(vcpu).cs.dpl, 3);
 }
+
+/* MOV SS, with the trap flag set, right before INT1 (opcode 0xf1): one debug exception */
+GUEST64(shadow, "mov $0x1b, %ecx\n" TO_USER("0x102", "shadow_user")
+	"shadow_user: mov %ecx, %ss\n.byte 0xf1\nshadow_next: nop\n");
+LABEL(shadow_next);
+
+TEST(int1_behind_mov_ss_while_stepping)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(shadow);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(shadow, shadow_next));
+	EXPECT_EQ(trap_frame(vcpu)->cs, SEL_USER_CODE);
+	EXPECT_EQ(trap_frame(vcpu)->ss, SEL_USER_DATA);
+}

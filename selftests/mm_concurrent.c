@@ -216,3 +216,62 @@ TEST_LIMIT(while_the_process_forks, 60)
 	}
 	expect_one_memory(vcpus, mem);
 }
+
+/* Bytes from device memory into the slot: each write is done by the KVM itself. */
+GUEST64(fill_in, "1: mov $0x40000000, %edi\nmov $64, %ecx\nrep movsb\njmp 1b\n");
+
+enum { DEVICE = 0x80000000 };
+
+struct filling {
+	struct vcpu *vcpu;
+	atomic_ulong reads;
+	atomic_bool stop;
+};
+
+/* Answers reads with another number each time; writes come while there is no slot. */
+static void *answer(void *arg)
+{
+	struct filling *filling = arg;
+	struct kvm_run *run = filling->vcpu->run;
+	struct kvm_regs regs = vcpu_regs(filling->vcpu);
+
+	regs.rsi = DEVICE;
+	vcpu_set_regs(filling->vcpu, &regs);
+	while (!atomic_load(&filling->stop)) {
+		ASSERT_RUN(filling->vcpu, KVM_EXIT_MMIO);
+		if (!run->mmio.is_write)
+			run->mmio.data[0] = atomic_fetch_add(&filling->reads, 1);
+	}
+	return NULL;
+}
+
+static void wait_for_reads(struct filling *filling, unsigned long count)
+{
+	const unsigned long start = atomic_load(&filling->reads);
+
+	while (atomic_load(&filling->reads) - start < count)
+		sched_yield();
+}
+
+/* What the slot was does not change any more, once KVM_SET_USER_MEMORY_REGION has returned. */
+TEST_LIMIT(a_deleted_slot_is_not_written, 60)
+{
+	enum { DELETIONS = 200, SIZE = 64 };
+	uint8_t *mem = mem_private(PAGE_SIZE), before[SIZE];
+	struct filling filling = { .vcpu = GUEST_NEW(MODE_LONG, fill_in) };
+	struct vm *vm = filling.vcpu->vm;
+	pthread_t thread;
+
+	ASSERT_OK(vm_set_slot(vm, 1, SWEEP_GPA, PAGE_SIZE, mem, 0));
+	ASSERT_EQ(pthread_create(&thread, NULL, answer, &filling), 0);
+	for (int i = 0; i < DELETIONS; i++) {
+		wait_for_reads(&filling, 1 + i % 7);
+		ASSERT_OK(vm_set_slot(vm, 1, SWEEP_GPA, 0, mem, 0));
+		memcpy(before, mem, SIZE);
+		wait_for_reads(&filling, 5);
+		ASSERT_EQ(memcmp(before, mem, SIZE), 0);
+		ASSERT_OK(vm_set_slot(vm, 1, SWEEP_GPA, PAGE_SIZE, mem, 0));
+	}
+	atomic_store(&filling.stop, true);
+	ASSERT_EQ(pthread_join(thread, NULL), 0);
+}

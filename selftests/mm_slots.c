@@ -129,3 +129,42 @@ TEST(above_4_gib)
 	EXPECT_EQ(host_mismatches(mem, SMALL, 1), 0);
 	expect_nothing_there(vcpu, gpa + SMALL * PAGE_SIZE);
 }
+
+/* Bytes from device memory into slot 1, in the end a HLT; the VMM answers each with VALUE. */
+GUEST64(fill_in, "rep movsb\nhlt\n");
+
+enum { DEVICE = 0x80000000, VALUE = 0x5a };
+
+static struct vcpu *filling(uint8_t *mem, size_t size)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, fill_in);
+	struct kvm_regs regs = vcpu_regs(vcpu);
+
+	ASSERT_OK(vm_set_slot(vcpu->vm, 1, SWEEP_GPA, size, mem, 0));
+	regs.rsi = DEVICE;
+	regs.rdi = SWEEP_GPA;
+	regs.rcx = size;
+	vcpu_set_regs(vcpu, &regs);
+	return vcpu;
+}
+
+/* The slot goes between the two halves of an instruction: its write finds device memory. */
+TEST(a_deleted_slot_gets_no_write_of_an_instruction_under_way)
+{
+	uint8_t *mem = mem_new(PAGE_SIZE);
+	struct vcpu *vcpu = filling(mem, PAGE_SIZE);
+
+	for (uint64_t i = 0; i < 3; i++) {
+		ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+		EXPECT_EQ(vcpu->run->mmio.phys_addr, DEVICE + i);
+		EXPECT_EQ(vcpu->run->mmio.is_write, 0);
+		vcpu->run->mmio.data[0] = VALUE;
+	}
+	ASSERT_OK(vm_set_slot(vcpu->vm, 1, SWEEP_GPA, 0, mem, 0));
+	ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(vcpu->run->mmio.phys_addr, SWEEP_GPA + 2);
+	EXPECT_EQ(vcpu->run->mmio.is_write, 1);
+	EXPECT_EQ(vcpu->run->mmio.data[0], VALUE);
+	EXPECT_EQ(mem[1], VALUE);
+	EXPECT_EQ(mem[2], 0);
+}

@@ -14,8 +14,8 @@
 //!
 //! # Lock order
 //!
-//! `listeners`, then whatever lock a listener takes, then `under_way`. Callbacks run with interrupts on and may
-//! hold page-table locks of the mm: a listener must not sleep or fault.
+//! `listeners`, then whatever lock a listener takes, then `under_way`. Callbacks run with
+//! interrupts on and may hold page-table locks of the mm: a listener must not sleep or fault.
 
 // UNSAFETY: C owns the notifier's memory; callbacks recover it by container_of.
 #![expect(unsafe_code)]

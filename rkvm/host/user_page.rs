@@ -59,8 +59,9 @@ impl UserPage {
         Pfn::new(unsafe { bindings::rkvm_page_pfn(self.page.as_ptr()) })
     }
 
-    /// Tells the mm that the page is used, and may be written if that is the intent. Called under the lock that the
-    /// notifier's listener takes: once the host's own mapping is gone it is too late to make a page dirty.
+    /// Tells the mm that the page is used, and may be written if that is the intent. Called under
+    /// the lock that the notifier's listener takes: once the host's own mapping is gone it is too
+    /// late to make a page dirty.
     pub fn mark_used(&self) {
         let dirty = self.intent == Intent::Write;
         // SAFETY: the value holds a reference.

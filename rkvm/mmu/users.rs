@@ -2,10 +2,10 @@
 
 //! Who uses the memory of slots at this moment, by the generation of the slots.
 //!
-//! A vCPU counts itself in for the generation that it knows, and looks whether that is still the current one; a
-//! change of the slots steps the generation, and waits until nobody is counted for the one before. Both
-//! sides are sequentially consistent, so that one sees the other. Two counters do: the next change
-//! begins when this one has waited.
+//! A vCPU counts itself in for the generation that it knows, and looks whether that is still the
+//! current one; a change of the slots steps the generation, and waits until nobody is counted for
+//! the one before. Both sides are sequentially consistent, so that one sees the other. Two counters
+//! do: the next change begins when this one has waited.
 
 use crate::host::cpu;
 use core::sync::atomic::{AtomicUsize, Ordering};

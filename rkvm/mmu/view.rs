@@ -174,8 +174,8 @@ impl View {
         self.modify(mmu, gpa, data.len(), |hva| user_memory::write(hva, data))
     }
 
-    /// Lets `modify` write to the memory behind an access that stays within one page. `EFAULT` where there is none,
-    /// or it is read-only.
+    /// Lets `modify` write to the memory behind an access that stays within one page. `EFAULT`
+    /// where there is none, or it is read-only.
     pub fn modify<T>(
         &mut self,
         mmu: &Mmu,
@@ -189,8 +189,9 @@ impl View {
         self.access(mmu, gpa, bytes, modify)
     }
 
-    /// Calls `access` with the VMM's memory behind an access that stays within one page. While it runs the slots do
-    /// not change: the VMM may do other things with the memory of a slot once that has gone.
+    /// Calls `access` with the VMM's memory behind an access that stays within one page. While it
+    /// runs the slots do not change: the VMM may do other things with the memory of a slot once
+    /// that has gone.
     fn access<T>(
         &mut self,
         mmu: &Mmu,

@@ -186,9 +186,9 @@ impl EntryFormat for EptEntry {
     }
 
     /// Reading is always granted: the processor refuses to map memory for writes alone, and only
-    /// some can for fetches alone. RAM is cached whatever the guest's PAT says: the host maps it so too, and flushes
-    /// of caches by the guest do nothing. Marks are set ahead, which spares the processor the locked write
-    /// that setting them takes.
+    /// some can for fetches alone. RAM is cached whatever the guest's PAT says: the host maps it so
+    /// too, and flushes of caches by the guest do nothing. Marks are set ahead, which spares the
+    /// processor the locked write that setting them takes.
     fn leaf(leaf: Leaf<MemoryType>, level: Level) -> Self {
         let access = leaf.access.union(Access::READ);
         Self::from(leaf.frame.base().raw() & Self::FRAME_MASK | u64::from(access.into_raw()))

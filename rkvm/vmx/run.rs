@@ -336,8 +336,8 @@ impl Core {
         loaded.write(ENTRY_INTERRUPTION_INFO, event.info.raw());
     }
 
-    /// With TF set and interrupts held off by STI or MOV SS, an entry demands that a single-step trap is pending
-    /// (SDM volume 3, section 28.3.1.5).
+    /// With TF set and interrupts held off by STI or MOV SS, an entry demands that a single-step
+    /// trap is pending (SDM volume 3, section 28.3.1.5).
     fn note_single_step(&mut self, loaded: &Loaded) {
         let held_off = loaded.read(GUEST_INTERRUPTIBILITY) & BLOCKING_BY_STI_OR_MOV_SS != 0;
         if held_off && self.guest.rflags(loaded).contains(Rflags::TF) {

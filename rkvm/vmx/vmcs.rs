@@ -136,7 +136,8 @@ fn active_on(cpu: Cpu) -> u64 {
 
 /// Clears the VMCS that is active on this CPU, if any.
 ///
-/// With interrupts off: between the look and the VMCLEAR, another CPU may not have this one clear the VMCS and take it.
+/// With interrupts off: between the look and the VMCLEAR, another CPU may not have this one clear
+/// the VMCS and take it.
 pub fn clear_here(here: &PreemptOff) {
     let _irq_off = here.irq_off();
     let address = active_on(here.cpu());

@@ -19,21 +19,21 @@
 #include <asm/segment.h>
 #include <asm/unwind_hints.h>
 
-#define RAX 0
-#define RCX 8
-#define RDX 16
-#define RBX 24
-#define RBP 40
-#define RSI 48
-#define RDI 56
-#define R8 64
-#define R9 72
-#define R10 80
-#define R11 88
-#define R12 96
-#define R13 104
-#define R14 112
-#define R15 120
+#define GUEST_RAX 0
+#define GUEST_RCX 8
+#define GUEST_RDX 16
+#define GUEST_RBX 24
+#define GUEST_RBP 40
+#define GUEST_RSI 48
+#define GUEST_RDI 56
+#define GUEST_R8 64
+#define GUEST_R9 72
+#define GUEST_R10 80
+#define GUEST_R11 88
+#define GUEST_R12 96
+#define GUEST_R13 104
+#define GUEST_R14 112
+#define GUEST_R15 120
 #define HOST_RSP 128
 
 #define VMCS_HOST_RSP 0x6c14
@@ -64,21 +64,21 @@ SYM_FUNC_START(rkvm_vmx_enter)
 	/* ZF chooses VMLAUNCH; no MOV changes it. */
 	test	%rsi, %rsi
 
-	mov	RCX(%rdi), %rcx
-	mov	RDX(%rdi), %rdx
-	mov	RBX(%rdi), %rbx
-	mov	RBP(%rdi), %rbp
-	mov	RSI(%rdi), %rsi
-	mov	R8(%rdi), %r8
-	mov	R9(%rdi), %r9
-	mov	R10(%rdi), %r10
-	mov	R11(%rdi), %r11
-	mov	R12(%rdi), %r12
-	mov	R13(%rdi), %r13
-	mov	R14(%rdi), %r14
-	mov	R15(%rdi), %r15
-	mov	RAX(%rdi), %rax
-	mov	RDI(%rdi), %rdi
+	mov	GUEST_RCX(%rdi), %rcx
+	mov	GUEST_RDX(%rdi), %rdx
+	mov	GUEST_RBX(%rdi), %rbx
+	mov	GUEST_RBP(%rdi), %rbp
+	mov	GUEST_RSI(%rdi), %rsi
+	mov	GUEST_R8(%rdi), %r8
+	mov	GUEST_R9(%rdi), %r9
+	mov	GUEST_R10(%rdi), %r10
+	mov	GUEST_R11(%rdi), %r11
+	mov	GUEST_R12(%rdi), %r12
+	mov	GUEST_R13(%rdi), %r13
+	mov	GUEST_R14(%rdi), %r14
+	mov	GUEST_R15(%rdi), %r15
+	mov	GUEST_RAX(%rdi), %rax
+	mov	GUEST_RDI(%rdi), %rdi
 
 	jz	2f
 	vmresume
@@ -92,22 +92,22 @@ SYM_INNER_LABEL_ALIGN(rkvm_vmx_exit, SYM_L_GLOBAL)
 	ENDBR
 	push	%rdi
 	mov	8(%rsp), %rdi
-	mov	%rax, RAX(%rdi)
+	mov	%rax, GUEST_RAX(%rdi)
 	pop	%rax
-	mov	%rax, RDI(%rdi)
-	mov	%rcx, RCX(%rdi)
-	mov	%rdx, RDX(%rdi)
-	mov	%rbx, RBX(%rdi)
-	mov	%rbp, RBP(%rdi)
-	mov	%rsi, RSI(%rdi)
-	mov	%r8, R8(%rdi)
-	mov	%r9, R9(%rdi)
-	mov	%r10, R10(%rdi)
-	mov	%r11, R11(%rdi)
-	mov	%r12, R12(%rdi)
-	mov	%r13, R13(%rdi)
-	mov	%r14, R14(%rdi)
-	mov	%r15, R15(%rdi)
+	mov	%rax, GUEST_RDI(%rdi)
+	mov	%rcx, GUEST_RCX(%rdi)
+	mov	%rdx, GUEST_RDX(%rdi)
+	mov	%rbx, GUEST_RBX(%rdi)
+	mov	%rbp, GUEST_RBP(%rdi)
+	mov	%rsi, GUEST_RSI(%rdi)
+	mov	%r8, GUEST_R8(%rdi)
+	mov	%r9, GUEST_R9(%rdi)
+	mov	%r10, GUEST_R10(%rdi)
+	mov	%r11, GUEST_R11(%rdi)
+	mov	%r12, GUEST_R12(%rdi)
+	mov	%r13, GUEST_R13(%rdi)
+	mov	%r14, GUEST_R14(%rdi)
+	mov	%r15, GUEST_R15(%rdi)
 
 	/* No speculative use of the guest's values, and none of its return predictions. */
 	xor	%eax, %eax
@@ -145,5 +145,6 @@ SYM_INNER_LABEL_ALIGN(rkvm_vmx_exit, SYM_L_GLOBAL)
 SYM_FUNC_END(rkvm_vmx_enter)
 
 /* Any writable data segment does. */
+.section .rodata, "a"
 .balign 2
 SYM_DATA_LOCAL(rkvm_verw_selector, .word __KERNEL_DS)

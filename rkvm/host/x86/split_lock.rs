@@ -7,8 +7,8 @@
 
 use crate::host::symbols;
 
-/// Treats the current task as the host treats one whose own code had a split lock at `rip`: it is slowed down and may
-/// go on, or gets SIGBUS. Sleeps.
+/// Treats the current task as the host treats one whose own code had a split lock at `rip`: it is
+/// slowed down and may go on, or gets SIGBUS. Sleeps.
 pub fn handle(rip: u64) {
     if let Some(functions) = symbols::functions() {
         // SAFETY: called in process context.

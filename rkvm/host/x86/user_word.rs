@@ -8,7 +8,8 @@
 use crate::{host::bindings, types::Hva};
 use kernel::prelude::*;
 
-/// Replaces `old` by `new`, atomically; sleeps. Whether `old` was there. `EFAULT` if the memory is not writable.
+/// Replaces `old` by `new`, atomically; sleeps. Whether `old` was there. `EFAULT` if the memory is
+/// not writable.
 pub fn exchange_u32(hva: Hva, old: u32, new: u32) -> Result<bool> {
     // SAFETY: any address may be passed.
     outcome(unsafe { bindings::rkvm_exchange_user_u32(hva.raw(), old, new) })

@@ -46,7 +46,8 @@ pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) 
     }
 }
 
-/// Whether the guest has asked for alignment checks; else #AC tells of a split lock, which is the host's to treat.
+/// Whether the guest has asked for alignment checks; else #AC tells of a split lock, which is the
+/// host's to treat.
 fn checks_alignment(core: &mut Core, loaded: &Loaded) -> bool {
     const USER: u8 = 3;
     core.guest.cpl(loaded) == USER

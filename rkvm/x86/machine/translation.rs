@@ -122,7 +122,8 @@ impl Core {
         self.view.is_writable(self.vm.mmu(), gpa)
     }
 
-    /// Reads guest memory within one page. If a slot has gone meanwhile the access is another one: it is retried.
+    /// Reads guest memory within one page. If a slot has gone meanwhile the access is another one:
+    /// it is retried.
     pub(super) fn read_ram(&mut self, gpa: Gpa, data: &mut [u8]) -> Result<(), Stop> {
         let result = self.view.read(self.vm.mmu(), gpa, data);
         result.map_err(|_| {

@@ -61,10 +61,7 @@ fn double_faults() {
         }
     }
     for first in [Event::NMI, Event::interrupt(0x20)] {
-        assert_eq!(
-            merge(Some(first), PAGE_FAULT),
-            Merged::Deliver(PAGE_FAULT)
-        );
+        assert_eq!(merge(Some(first), PAGE_FAULT), Merged::Deliver(PAGE_FAULT));
     }
     assert_eq!(merge(None, PAGE_FAULT), Merged::Deliver(PAGE_FAULT));
 }
