@@ -97,7 +97,6 @@ bool rkvm_in_vmx_here(void);
 u64 rkvm_vmcs_on_cpu(int cpu);
 void rkvm_set_vmcs_here(u64 vmcs);
 int rkvm_rdmsr_safe(u32 msr, u64 *value);
-int rkvm_wrmsr_safe(u32 msr, u64 value);
 unsigned int rkvm_tsc_khz(void);
 #endif
 

@@ -6,6 +6,7 @@
 //!
 //! - `Platform`: the processors' virtualization support, held while the module is loaded. `enable`,
 //!   `system_ioctl`, `check_extension`, `memory_format`.
+//! - `VmState`: what a VM has besides memory and vCPUs. `new`.
 //! - `Vcpu`: a virtual CPU's registers. `new`, `has_ioctl`, `ioctl`, `run`.
 //! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables.
 //! - `check_machine_type` and the limits below.
@@ -16,6 +17,6 @@ use crate::arm64 as imp;
 use crate::x86 as imp;
 
 pub use imp::{
-    check_machine_type, EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, MAX_VCPUS,
+    check_machine_type, EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, VmState, MAX_VCPUS,
     MAX_VCPU_ID, MEMORY_SLOTS, RUN_PAGES,
 };

@@ -114,3 +114,13 @@ impl Vcpu {
         match **self.vm.platform() {}
     }
 }
+
+/// What a VM has besides memory and vCPUs.
+pub struct VmState;
+
+impl VmState {
+    /// Nothing yet.
+    pub fn new() -> impl PinInit<Self> {
+        Self
+    }
+}

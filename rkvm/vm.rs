@@ -26,6 +26,8 @@ pub struct Vm {
     /// The process whose memory the guest runs on, and the only one that may use the VM.
     process: Process,
     mmu: Mmu,
+    #[pin]
+    arch: arch::VmState,
     /// The ids that vCPUs were made with.
     #[pin]
     vcpu_ids: Mutex<KVec<u32>>,
@@ -42,6 +44,7 @@ impl Vm {
                 platform,
                 process,
                 mmu,
+                arch <- arch::VmState::new(),
                 vcpu_ids <- new_mutex!(KVec::new()),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -51,6 +54,11 @@ impl Vm {
     /// The processor support that the VM runs on.
     pub fn platform(&self) -> &Arc<arch::Platform> {
         &self.platform
+    }
+
+    /// What the architecture keeps for a whole VM.
+    pub fn arch(&self) -> &arch::VmState {
+        &self.arch
     }
 
     /// Guest physical memory.

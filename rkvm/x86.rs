@@ -17,13 +17,16 @@ pub mod port;
 pub mod regs;
 pub mod shared_msrs;
 pub mod task_switch;
+pub mod tsc;
 pub mod vcpu;
+mod vm_state;
 
 pub use crate::vmx::{
     ept::{EptEntry as EntryFormat, MemoryType},
     platform::{MemoryFormat, Platform},
 };
 pub use vcpu::Vcpu;
+pub use vm_state::VmState;
 
 use kernel::prelude::*;
 

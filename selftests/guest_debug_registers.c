@@ -95,6 +95,23 @@ TEST(execution_breakpoints_on_and_behind_out)
 	EXPECT_REPORT(vcpu, 2);
 }
 
+GUEST64(behind_mmio, TWO_BREAKPOINTS(behind_mmio, "movb %al, 0x40000000"));
+LABEL(behind_mmio_at);
+LABEL(behind_mmio_next);
+
+TEST(execution_breakpoints_on_and_behind_an_access_to_mmio)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(behind_mmio);
+
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(behind_mmio, behind_mmio_at));
+	trap_frame(vcpu)->rflags |= RFLAGS_RF;
+	ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(vcpu->run->mmio.phys_addr, 0x40000000);
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(behind_mmio, behind_mmio_next));
+	trap_frame(vcpu)->rflags |= RFLAGS_RF;
+	EXPECT_REPORT(vcpu, 2);
+}
+
 /* A breakpoint on the operand of MOV SS waits until behind the next instruction. */
 #define WATCH_SS "mov $0x10000, %eax\nmov %rax, %dr0\nmov $0x70002, %eax\nmov %rax, %dr7\n"
 

@@ -108,8 +108,8 @@ TEST(after_a_page_fault_of_an_emulated_instruction)
 }
 
 /*
- * A double fault that leads to a task whose code segment is not valid: the KVM switches tasks for the
- * guest, and the exceptions come together there.
+ * A double fault that leads to a task whose code segment is not valid: the KVM switches tasks for
+ * the guest, and the exceptions come together there.
  */
 GUEST32(task, "ud2\n");
 
@@ -119,9 +119,13 @@ TEST(after_a_task_switch_that_fails)
 	const uint64_t gate = 0x85ULL << 40 | (uint64_t)SEL_OTHER << 16;
 	const uint64_t descriptor = 0x0000890000000067ULL | (uint64_t)OTHER_TSS << 16;
 	const uint16_t not_code = SEL_TSS;
-	struct vcpu *vcpu = GUEST_NEW(MODE_PROTECTED, task);
-	struct kvm_sregs sregs = vcpu_sregs(vcpu);
+	struct kvm_sregs sregs;
+	struct vcpu *vcpu;
 
+	if (kvm_is_c())
+		SKIP("C KVM forgets the double fault when it switches tasks, and switches for ever");
+	vcpu = GUEST_NEW(MODE_PROTECTED, task);
+	sregs = vcpu_sregs(vcpu);
 	vm_write(vcpu->vm, GUEST_GDT + SEL_OTHER, &descriptor, sizeof(descriptor));
 	vm_write(vcpu->vm, GUEST_IDT + 8 * DF, &gate, sizeof(gate));
 	vm_write(vcpu->vm, OTHER_TSS + TSS_CS, &not_code, sizeof(not_code));

@@ -50,3 +50,53 @@ TEST(rdtscp_gives_tsc_aux)
 	}
 	free(cpuid);
 }
+
+static uint64_t tsc_of(struct vcpu *vcpu)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msrs = { .head.nmsrs = 1, .entry.index = 0x10 };
+
+	ASSERT_EQ(ioctl(vcpu->fd, KVM_GET_MSRS, &msrs), 1);
+	return msrs.entry.data;
+}
+
+static void set_tsc(struct vcpu *vcpu, uint64_t value)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msrs = { .head.nmsrs = 1, .entry = { .index = 0x10, .data = value } };
+
+	ASSERT_EQ(ioctl(vcpu->fd, KVM_SET_MSRS, &msrs), 1);
+}
+
+/* Read in turns, TSCs that are one never go back. */
+static void expect_one_tsc(struct vcpu *a, struct vcpu *b)
+{
+	uint64_t last = 0;
+
+	for (int i = 0; i < 10; i++) {
+		const uint64_t now = tsc_of(i % 2 ? a : b);
+
+		EXPECT_TRUE(now > last);
+		last = now;
+	}
+}
+
+TEST(vcpus_of_a_vm_have_one_tsc)
+{
+	struct vm *vm = vm_new(1);
+	struct vcpu *first = vcpu_new(vm, 0);
+	struct vcpu *second = vcpu_new(vm, 1);
+
+	expect_one_tsc(first, second);
+	set_tsc(first, 0);
+	set_tsc(second, 0);
+	expect_one_tsc(first, second);
+	set_tsc(first, 1ULL << 50);
+	set_tsc(second, 1ULL << 50);
+	expect_one_tsc(first, second);
+	EXPECT_TRUE(tsc_of(first) >= 1ULL << 50);
+}

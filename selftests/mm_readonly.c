@@ -46,8 +46,9 @@ TEST(over_a_readonly_mapping)
 }
 
 /*
- * A read that the KVM does for the guest, as part of an instruction on device memory, from memory that
- * the host has not mapped, comes to an end. C KVM offers it to the VMM as a read of device memory.
+ * A read that the KVM does for the guest, as part of an instruction on device memory, from memory
+ * that the host has not mapped, comes to an end. C KVM offers it to the VMM as a read of device
+ * memory.
  */
 enum { MMIO = 0x80000000, GONE = SWEEP_GPA + PAGE_SIZE };
 
@@ -65,7 +66,7 @@ static void expect_an_end(struct vcpu *vcpu)
 	}
 }
 
-/* The guest of the code, with a slot whose second page is not there; its first access is to MMIO. */
+/* A guest with a slot whose second page is not there; its first exit is for MMIO. */
 static struct vcpu *half_a_slot(const uint8_t *code, const uint8_t *end, uint32_t flags,
 				struct kvm_regs regs)
 {

@@ -321,11 +321,6 @@ int rkvm_rdmsr_safe(u32 msr, u64 *value)
 	return rdmsrq_safe(msr, value);
 }
 
-int rkvm_wrmsr_safe(u32 msr, u64 value)
-{
-	return wrmsrq_safe(msr, value);
-}
-
 unsigned int rkvm_tsc_khz(void)
 {
 	return tsc_khz;

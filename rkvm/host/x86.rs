@@ -8,5 +8,6 @@ pub mod nmi;
 pub mod registers;
 pub mod segments;
 pub mod split_lock;
+pub mod tsc_frequency;
 pub mod user_word;
 pub mod virtualization;

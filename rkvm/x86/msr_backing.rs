@@ -10,6 +10,7 @@ use crate::{
         regs::{rules::PagingState, Efer},
         shared_msrs::GuestMsrs,
         vcpu::Core,
+        VmState,
     },
 };
 
@@ -20,6 +21,7 @@ struct Registers<'a> {
     shared: &'a mut GuestMsrs,
     kernel_gs_base: &'a mut u64,
     tsc_offset: &'a mut u64,
+    vm: &'a VmState,
 }
 
 impl Backing for Registers<'_> {
@@ -66,7 +68,8 @@ impl Backing for Registers<'_> {
     }
 
     fn set_tsc(&mut self, value: u64) {
-        self.shift_tsc(value.wrapping_sub(self.tsc()));
+        *self.tsc_offset = self.vm.set_tsc(value);
+        self.loaded.write(TSC_OFFSET, *self.tsc_offset);
     }
 
     fn shift_tsc(&mut self, delta: u64) {
@@ -89,6 +92,7 @@ impl Core {
             shared: &mut self.guest_msrs,
             kernel_gs_base: &mut self.kernel_gs_base,
             tsc_offset: &mut self.tsc_offset,
+            vm: self.vm.arch(),
         };
         self.msrs.read(index, initiator, &self.features, &registers)
     }
@@ -107,6 +111,7 @@ impl Core {
             shared: &mut self.guest_msrs,
             kernel_gs_base: &mut self.kernel_gs_base,
             tsc_offset: &mut self.tsc_offset,
+            vm: self.vm.arch(),
         };
         self.msrs
             .write(index, value, initiator, &self.features, &mut registers)

@@ -255,7 +255,8 @@ impl Core {
         if secondary.contains(SecondaryControls::ENABLE_XSAVES) {
             loaded.write(XSS_EXITING_BITMAP, 0);
         }
-        self.set_tsc_offset(loaded, crate::host::x86::registers::tsc().wrapping_neg());
+        let offset = self.vm.arch().tsc_offset();
+        self.set_tsc_offset(loaded, offset);
         self.guest.reset(loaded);
         let limits = self.features.limits;
         self.guest.set_owned_bits(loaded, &limits);

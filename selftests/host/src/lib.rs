@@ -42,4 +42,5 @@ pub mod x86 {
     pub mod paging;
     pub mod regs;
     pub mod task_switch;
+    pub mod tsc;
 }
