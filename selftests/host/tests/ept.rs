@@ -19,7 +19,7 @@ const LEAF: Leaf<MemoryType> = Leaf {
 #[test]
 fn leaves_have_the_bits_of_the_sdm() {
     let entry = |leaf, level| EptEntry::leaf(leaf, level).into_raw();
-    assert_eq!(entry(LEAF, Level::Pte), 0x0001_2345_6700_0337);
+    assert_eq!(entry(LEAF, Level::Pte), 0x0001_2345_6700_0377);
     assert_eq!(
         entry(
             Leaf {
@@ -28,7 +28,7 @@ fn leaves_have_the_bits_of_the_sdm() {
             },
             Level::Pte
         ),
-        0x337
+        0x377
     );
     assert_eq!(
         entry(
@@ -38,14 +38,14 @@ fn leaves_have_the_bits_of_the_sdm() {
             },
             Level::Pmd
         ),
-        0x20_03b7
+        0x20_03f7
     );
     let read_only = Leaf {
         frame: Pfn::new(1),
         access: Access::READ,
         ..LEAF
     };
-    assert_eq!(entry(read_only, Level::Pte), 0x1131);
+    assert_eq!(entry(read_only, Level::Pte), 0x1171);
     let device = Leaf {
         memory_type: MemoryType::Uncacheable,
         ..read_only
