@@ -30,6 +30,7 @@ use kernel::prelude::*;
 use system::System;
 
 mod arch;
+mod dirty_log;
 mod host;
 mod memslot;
 mod mmu;

@@ -5,14 +5,16 @@
 //! A set of slots never changes. `KVM_SET_USER_MEMORY_REGION` builds the next set from the current
 //! one, and the VM publishes it as a whole, so a reader sees one state of memory or another and
 //! never a mixture. A set is an array in order of guest address: 24 bytes a slot, copied once for
-//! each change and searched by bisection.
+//! each change and searched by bisection. The dirty log of a slot goes along from set to set.
 //!
 //! Source: Linux Documentation/virt/kvm/api.rst, 4.35 KVM_SET_USER_MEMORY_REGION.
 
 use core::ops::Range;
 
 use kernel::prelude::*;
+use kernel::sync::Arc;
 
+use crate::dirty_log::DirtyLog;
 use crate::types::{Gfn, Gpa, Hva, PAGE_SHIFT};
 
 /// The number of slots that a VM can have (`KVM_CAP_NR_MEMSLOTS`), as C KVM has it.
@@ -123,13 +125,27 @@ impl Slot {
         self.hva..Hva::new(self.hva.raw().wrapping_add(self.pages() << PAGE_SHIFT))
     }
 
+    /// Which page of the slot `gfn` is; `None` if the frame is outside.
+    fn page(&self, gfn: Gfn) -> Option<u64> {
+        gfn.raw()
+            .checked_sub(self.base.raw())
+            .filter(|page| *page < self.pages())
+    }
+
+    /// The guest frames of these pages of the slot, as far as there are so many.
+    pub fn gfns_at(&self, pages: Range<u64>) -> Range<Gfn> {
+        let gfn = |page: u64| Gfn::new(self.base.raw().wrapping_add(page.min(self.pages())));
+        gfn(pages.start)..gfn(pages.end)
+    }
+
+    /// Whether writes to the slot are logged.
+    pub fn is_logged(&self) -> bool {
+        self.flags().log_dirty_pages().into_bool()
+    }
+
     /// The memory behind `gfn`; `None` if the frame is outside of the slot.
     pub fn hva(&self, gfn: Gfn) -> Option<Hva> {
-        if !self.gfns().contains(&gfn) {
-            return None;
-        }
-        let offset = gfn.raw().checked_sub(self.base.raw())?;
-        self.hva.checked_add(offset << PAGE_SHIFT)
+        self.hva.checked_add(self.page(gfn)? << PAGE_SHIFT)
     }
 
     /// The guest frames whose memory meets `hvas`; `None` if there are none.
@@ -176,6 +192,8 @@ pub struct Hint(usize);
 pub struct Slots {
     /// In order of `base`; no two overlap; none is empty.
     slots: KVVec<Slot>,
+    /// The logs of the slots that have one, in order of slot number.
+    logs: KVVec<(u16, Arc<DirtyLog>)>,
     /// Covers the memory of all slots: most of what happens in a VMM's address space lies outside.
     hull: Range<Hva>,
 }
@@ -185,6 +203,7 @@ impl Slots {
     pub const fn new() -> Self {
         Self {
             slots: KVVec::new(),
+            logs: KVVec::new(),
             hull: Hva::new(0)..Hva::new(0),
         }
     }
@@ -197,6 +216,22 @@ impl Slots {
     /// The slot with this number.
     pub fn by_id(&self, id: u32) -> Option<&Slot> {
         self.iter().find(|slot| slot.id() == id)
+    }
+
+    /// The dirty log of a slot of this set; `None` if it has none.
+    pub fn log(&self, slot: &Slot) -> Option<&Arc<DirtyLog>> {
+        if !slot.is_logged() {
+            return None;
+        }
+        let found = self.logs.binary_search_by_key(&slot.id, |(id, _)| *id);
+        self.logs.get(found.ok()?).map(|(_, log)| log)
+    }
+
+    /// Notes in the slot's log, if it has one, that `gfn` was written or can be from now on.
+    pub fn mark_dirty(&self, slot: &Slot, gfn: Gfn) {
+        if let (Some(log), Some(page)) = (self.log(slot), slot.page(gfn)) {
+            log.mark(page);
+        }
     }
 
     /// The slot that `gfn` lies in. `hint` is tried first and updated.
@@ -260,7 +295,7 @@ impl Slots {
                     Stale::Mappings(old.gfns())
                 } else if flags == 0 {
                     return Ok(None);
-                } else if new.flags().log_dirty_pages().into_bool() {
+                } else if new.is_logged() {
                     Stale::WriteAccess(new.gfns())
                 } else {
                     Stale::Nothing
@@ -310,7 +345,31 @@ impl Slots {
         let start = slots.iter().map(|slot| slot.hvas().start).min();
         let end = slots.iter().map(|slot| slot.hvas().end).max();
         let hull = start.unwrap_or_default()..end.unwrap_or_default();
-        Ok(Self { slots, hull })
+        let logs = self.replaced_logs(old, new)?;
+        Ok(Self { slots, logs, hull })
+    }
+
+    /// The logs without `old`'s and with `new`'s. A slot that stays logged keeps its log.
+    fn replaced_logs(
+        &self,
+        old: Option<Slot>,
+        new: Option<Slot>,
+    ) -> Result<KVVec<(u16, Arc<DirtyLog>)>> {
+        let mut logs = KVVec::with_capacity(self.logs.len().saturating_add(1), GFP_KERNEL_ACCOUNT)?;
+        for (id, log) in &self.logs {
+            if old.is_none_or(|old| old.id != *id) {
+                logs.push((*id, log.clone()), GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+        if let Some(new) = new.filter(Slot::is_logged) {
+            let log = match old.and_then(|old| self.log(&old)) {
+                Some(log) => log.clone(),
+                None => Arc::new(DirtyLog::new(new.pages())?, GFP_KERNEL_ACCOUNT)?,
+            };
+            let index = logs.partition_point(|(id, _)| *id < new.id);
+            logs.insert_within_capacity(index, (new.id, log))?;
+        }
+        Ok(logs)
     }
 }
 

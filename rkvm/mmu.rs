@@ -15,6 +15,7 @@
 //! spinlock that is never taken with interrupts off, so that its holder may wait for other CPUs.
 
 mod cursor;
+mod dirty;
 pub mod entry;
 mod removed;
 pub mod table;

@@ -28,7 +28,12 @@ macro_rules! plain {
     };
 }
 
-plain!(u32, u64, uapi::kvm_userspace_memory_region);
+plain!(
+    u32,
+    u64,
+    uapi::kvm_userspace_memory_region,
+    uapi::kvm_dirty_log,
+);
 
 #[cfg(CONFIG_X86_64)]
 plain!(
@@ -37,8 +42,19 @@ plain!(
     uapi::kvm_fpu,
     uapi::kvm_msr_entry,
     uapi::kvm_interrupt,
+    uapi::kvm_xcrs,
+    uapi::kvm_debugregs,
+    uapi::kvm_vcpu_events,
     crate::x86::cpuid::CpuidEntry,
 );
+
+impl uapi::kvm_dirty_log {
+    /// Where the VMM wants the log.
+    pub fn bitmap(&self) -> UserAddress {
+        // SAFETY: any bytes are a valid integer, and those of the union came from user space.
+        UserAddress::new(unsafe { self.__bindgen_anon_1.padding2 } as usize)
+    }
+}
 
 /// Gives a [`Plain`] value the kernel crate's traits.
 #[derive(Clone, Copy)]
@@ -89,6 +105,11 @@ impl UserAddress {
     /// Copies bytes in.
     pub fn read_bytes(self, bytes: &mut [u8]) -> Result {
         self.slice(bytes.len()).reader().read_slice(bytes)
+    }
+
+    /// Copies bytes out. `EFAULT` if the memory is not writable.
+    pub fn write_bytes(self, bytes: &[u8]) -> Result {
+        self.slice(bytes.len()).writer().write_slice(bytes)
     }
 
     /// Copies an array of `count` values in.

@@ -85,6 +85,10 @@ impl Vm {
                 let region = UserAddress::new(arg).read::<uapi::kvm_userspace_memory_region>()?;
                 this.mmu.set_region(&region).map(|()| 0)
             }
+            uapi::RKVM_GET_DIRTY_LOG => {
+                let log = UserAddress::new(arg).read::<uapi::kvm_dirty_log>()?;
+                this.mmu.get_dirty_log(log.slot, log.bitmap()).map(|()| 0)
+            }
             uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(&this.platform, arg)),
             _ => Err(ENOTTY),
         }
@@ -130,7 +134,7 @@ impl VmFile {
     pub fn has_ioctl(cmd: u32) -> bool {
         matches!(
             cmd,
-            uapi::RKVM_CREATE_VCPU | uapi::RKVM_SET_USER_MEMORY_REGION
+            uapi::RKVM_CREATE_VCPU | uapi::RKVM_SET_USER_MEMORY_REGION | uapi::RKVM_GET_DIRTY_LOG
         )
     }
 }

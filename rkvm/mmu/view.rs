@@ -6,6 +6,7 @@ use super::{
     entry::{Access, Leaf, Level},
     table::{MapError, Mapped},
     tables::Stock,
+    users::Using,
     Mmu, State,
 };
 use crate::{
@@ -143,6 +144,9 @@ impl View {
             match table.map(gfn, level, leaf, &mut self.stock) {
                 Ok(Mapped::New | Mapped::Upgraded | Mapped::Spurious) => {
                     page.mark_used();
+                    if page.intent() == Intent::Write {
+                        self.slots.mark_dirty(&target.slot, target.gfn);
+                    }
                     return Attempt::Done;
                 }
                 Ok(Mapped::Conflict(removed)) => removed,
@@ -183,15 +187,21 @@ impl View {
         bytes: usize,
         modify: impl FnOnce(Hva) -> Result<T>,
     ) -> Result<T> {
-        if !self.is_writable(mmu, gpa) {
+        let _using = self.enter(mmu);
+        if self.is_readonly(gpa) {
             return Err(EFAULT);
         }
-        self.access(mmu, gpa, bytes, modify)
+        let result = modify(self.backing(gpa, bytes)?);
+        // Afterwards, so that whoever takes the mark also sees the data; a failure may come after a
+        // part was written.
+        let gfn = gpa.frame();
+        if let Some(slot) = self.slots.find(gfn, &mut self.hint) {
+            self.slots.mark_dirty(slot, gfn);
+        }
+        result
     }
 
-    /// Calls `access` with the VMM's memory behind an access that stays within one page. While it
-    /// runs the slots do not change: the VMM may do other things with the memory of a slot once
-    /// that has gone.
+    /// Calls `access` with the VMM's memory behind an access that stays within one page.
     fn access<T>(
         &mut self,
         mmu: &Mmu,
@@ -199,14 +209,20 @@ impl View {
         bytes: usize,
         access: impl FnOnce(Hva) -> Result<T>,
     ) -> Result<T> {
-        let _using = loop {
+        let _using = self.enter(mmu);
+        access(self.backing(gpa, bytes)?)
+    }
+
+    /// Takes up the current slots. No change of them ends before the result is dropped: the VMM may
+    /// do other things with the memory of a slot once that has gone.
+    fn enter<'a>(&mut self, mmu: &'a Mmu) -> Using<'a> {
+        loop {
             self.refresh(mmu);
             let using = mmu.shared.users.enter(self.generation);
             if self.is_current(mmu) {
-                break using;
+                return using;
             }
-        };
-        access(self.backing(gpa, bytes)?)
+        }
     }
 
     /// Whether a slot backs the address.
@@ -241,10 +257,11 @@ impl View {
 }
 
 /// The page to use if it is there. A read takes a writable page too: the write that mostly follows
-/// then does not fault.
+/// then does not fault. Where writes are logged they have to.
 fn present(target: &Target) -> Option<UserPage> {
     let readonly = target.slot.flags().readonly().into_bool();
-    let writable = if readonly {
+    let only_read = target.intent == Intent::Read && target.slot.is_logged();
+    let writable = if readonly || only_read {
         None
     } else {
         UserPage::present(target.hva, Intent::Write)
@@ -305,7 +322,7 @@ impl Target {
 
     fn level(&self, format: &MemoryFormat) -> Level {
         let largest = format.largest_leaf();
-        if largest == Level::Pte || self.slot.flags().log_dirty_pages().into_bool() {
+        if largest == Level::Pte || self.slot.is_logged() {
             return Level::Pte;
         }
         let host_pages = 1u64 << user_page::mapping_shift(self.hva).saturating_sub(PAGE_SHIFT);

@@ -17,7 +17,7 @@ use crate::{
     vmx::{
         exit::{ExitReason, IoQualification, Reason},
         field::*,
-        run::Leave,
+        run::{drop_injection, Leave},
         vmcs::Loaded,
     },
     x86::{event::Event, insn::Gpr, port, vcpu::Core},
@@ -48,6 +48,7 @@ pub fn handle(
         if reason.basic() == Reason::MachineCheck {
             nmi::machine_check(irq_off);
         }
+        drop_injection(loaded);
         return Some(Leave::User(UserExit::FailEntry {
             reason: u64::from(reason.raw()),
             cpu: loaded.here().cpu().number(),

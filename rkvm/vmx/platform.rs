@@ -211,7 +211,11 @@ impl Platform {
             | uapi::KVM_CAP_EXT_CPUID
             | uapi::KVM_CAP_USER_NMI
             | uapi::KVM_CAP_NOP_IO_DELAY
+            | uapi::KVM_CAP_XSAVE
+            | uapi::KVM_CAP_DEBUGREGS
+            | uapi::KVM_CAP_VCPU_EVENTS
             | uapi::KVM_CAP_GET_MSR_FEATURES => 1,
+            uapi::KVM_CAP_XCRS => isize::from(self.host_xcr0.is_some()),
             uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,
             uapi::KVM_CAP_MAX_VCPUS => MAX_VCPUS as isize,
             uapi::KVM_CAP_MAX_VCPU_ID => MAX_VCPU_ID as isize,

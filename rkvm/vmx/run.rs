@@ -231,6 +231,7 @@ impl Core {
         let launch = self.vmcs.launch();
         if enter::enter(loaded, irq_off, &mut self.guest.registers, launch).is_err() {
             let error = loaded.read(VM_INSTRUCTION_ERROR);
+            drop_injection(loaded);
             return Some(Leave::User(UserExit::FailEntry {
                 reason: u64::from(error),
                 cpu: loaded.here().cpu().number(),
@@ -387,6 +388,12 @@ impl Core {
     pub fn take_pending(&mut self) -> Pending {
         core::mem::replace(&mut self.pending, Pending::None)
     }
+}
+
+/// Forgets what a refused entry was to deliver. Only exits clear it (SDM volume 3, section 26.8.3).
+#[cold]
+pub fn drop_injection(loaded: &Loaded) {
+    loaded.write(ENTRY_INTERRUPTION_INFO, 0);
 }
 
 /// Loads the PDPTE registers.

@@ -11,6 +11,10 @@ pub mod vector {
     pub const DEBUG: u8 = 1;
     /// NMI.
     pub const NMI: u8 = 2;
+    /// #BP.
+    pub const BREAKPOINT: u8 = 3;
+    /// #OF.
+    pub const OVERFLOW: u8 = 4;
     /// #UD.
     pub const INVALID_OPCODE: u8 = 6;
     /// #DF.
@@ -166,6 +170,26 @@ impl Event {
         }
     };
 
+    /// The exception of an INT3 or INTO at RIP, which is delivered as if the instruction were executed.
+    pub const fn software_exception(vector: u8) -> Self {
+        const SOFTWARE_EXCEPTION: u32 = 6;
+        Self {
+            info: InterruptionInfo::inject(vector, SOFTWARE_EXCEPTION),
+            error_code: 0,
+            instruction_length: 1,
+        }
+    }
+
+    /// The interrupt of an INT n at RIP, likewise.
+    pub const fn software_interrupt(vector: u8) -> Self {
+        const SOFTWARE_INTERRUPT: u32 = 4;
+        Self {
+            info: InterruptionInfo::inject(vector, SOFTWARE_INTERRUPT),
+            error_code: 0,
+            instruction_length: 2,
+        }
+    }
+
     /// An external interrupt.
     pub const fn interrupt(vector: u8) -> Self {
         Self {
@@ -243,6 +267,15 @@ pub struct Events {
     pub triple_fault: bool,
 }
 
+/// Whether an NMI is being handled or delivered, which holds back those that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NmisHeld {
+    /// One is.
+    Yes,
+    /// None is.
+    No,
+}
+
 impl Events {
     const MAX_NMIS: u8 = 2;
 
@@ -274,6 +307,15 @@ impl Events {
     /// One more NMI.
     pub fn add_nmi(&mut self) {
         self.nmis = self.nmis.saturating_add(1).min(Self::MAX_NMIS);
+    }
+
+    /// Replaces the number of NMIs that wait. One more fits where none is held back.
+    pub fn set_nmis(&mut self, count: u8, held: NmisHeld) {
+        let limit = match held {
+            NmisHeld::Yes => Self::MAX_NMIS - 1,
+            NmisHeld::No => Self::MAX_NMIS,
+        };
+        self.nmis = count.min(limit);
     }
 
     /// Whether something has to go in before an interrupt can.

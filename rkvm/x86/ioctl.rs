@@ -2,8 +2,11 @@
 
 //! The ioctls of an x86 vCPU but for KVM_RUN, and those on the device that have the same form.
 
+mod debugregs;
+mod events;
 mod fpu;
 mod sregs;
+mod xsave;
 
 use crate::{
     host::bindings as uapi,
@@ -33,6 +36,14 @@ pub fn is_vcpu_ioctl(cmd: u32) -> bool {
             | uapi::RKVM_GET_CPUID2
             | uapi::RKVM_INTERRUPT
             | uapi::RKVM_NMI
+            | uapi::RKVM_GET_XSAVE
+            | uapi::RKVM_SET_XSAVE
+            | uapi::RKVM_GET_XCRS
+            | uapi::RKVM_SET_XCRS
+            | uapi::RKVM_GET_DEBUGREGS
+            | uapi::RKVM_SET_DEBUGREGS
+            | uapi::RKVM_GET_VCPU_EVENTS
+            | uapi::RKVM_SET_VCPU_EVENTS
     )
 }
 
@@ -50,6 +61,14 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
         uapi::RKVM_GET_CPUID2 => get_cpuid(core, argument)?,
         uapi::RKVM_INTERRUPT => interrupt(core, argument.read::<uapi::kvm_interrupt>()?.irq)?,
         uapi::RKVM_NMI => core.events.add_nmi(),
+        uapi::RKVM_GET_XSAVE => xsave::get(&mut vcpu.fpu, core, argument)?,
+        uapi::RKVM_SET_XSAVE => xsave::set(&mut vcpu.fpu, core, argument)?,
+        uapi::RKVM_GET_XCRS => argument.write(&xsave::get_xcrs(core))?,
+        uapi::RKVM_SET_XCRS => xsave::set_xcrs(core, &argument.read()?)?,
+        uapi::RKVM_GET_DEBUGREGS => argument.write(&debugregs::get(core))?,
+        uapi::RKVM_SET_DEBUGREGS => debugregs::set(core, &argument.read()?)?,
+        uapi::RKVM_GET_VCPU_EVENTS => argument.write(&events::get(core))?,
+        uapi::RKVM_SET_VCPU_EVENTS => events::set(core, &argument.read()?)?,
         uapi::RKVM_GET_MSRS => {
             return get_msrs(argument, |index| {
                 let loaded = core.load();

@@ -444,7 +444,11 @@ impl Core {
 }
 
 /// Bits of the guest's interruptibility state (SDM table 26-3).
-pub const BLOCKING_BY_STI_OR_MOV_SS: u32 = 0b11;
+pub const BLOCKING_BY_STI: u32 = 1 << 0;
+/// Blocking by MOV SS or POP SS.
+pub const BLOCKING_BY_MOV_SS: u32 = 1 << 1;
+/// Either; both at once do not exist.
+pub const BLOCKING_BY_STI_OR_MOV_SS: u32 = BLOCKING_BY_STI | BLOCKING_BY_MOV_SS;
 /// Blocking by NMI.
 pub const BLOCKING_BY_NMI: u32 = 1 << 3;
 /// "BS" of the pending debug exceptions (SDM table 26-4).

@@ -47,11 +47,11 @@ impl GuestFpu {
         self.raw.uabi_size as usize
     }
 
-    /// The state as a standard-format XSAVE image of [`GuestFpu::image_size`] bytes.
-    pub fn image(&mut self) -> Result<KVec<u8>> {
+    /// The components of `wanted` as a standard-format XSAVE image of [`GuestFpu::image_size`] bytes.
+    /// `ENOMEM`.
+    pub fn image(&mut self, wanted: u64) -> Result<KVec<u8>> {
         let size = self.image_size();
         let mut image = KVec::from_elem(0u8, size, GFP_KERNEL_ACCOUNT)?;
-        let features = self.raw.xfeatures | XFEATURES_LEGACY;
         // SAFETY: the state is not in use, since we have it exclusively outside of KVM_RUN; the
         // buffer has the size that is passed.
         unsafe {
@@ -59,7 +59,7 @@ impl GuestFpu {
                 &mut *self.raw,
                 image.as_mut_ptr().cast(),
                 size as u32,
-                features,
+                wanted,
                 0,
             )
         };
@@ -97,14 +97,14 @@ impl GuestFpu {
 
     /// Replaces the legacy part and leaves the other components as they are.
     pub fn set_legacy(&mut self, legacy: &[u8; 512]) -> Result {
-        let mut image = self.image()?;
+        let everything = self.raw.xfeatures | XFEATURES_LEGACY;
+        let mut image = self.image(everything)?;
         let (head, rest) = image.split_at_mut_checked(XSTATE_BV).ok_or(EINVAL)?;
         head.copy_from_slice(legacy);
         if let Some(components) = rest.first_mut() {
             *components |= XFEATURES_LEGACY as u8;
         }
-        let allowed = self.raw.xfeatures | XFEATURES_LEGACY;
-        self.set_image(&image, allowed)
+        self.set_image(&image, everything)
     }
 
     /// Makes the guest's state that of the current task, until the guard is dropped.

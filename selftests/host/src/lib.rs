@@ -11,6 +11,7 @@
 // `bitfield!` names the kernel's `pin_init` crate; the stand-in has what it needs of it.
 extern crate kernel as pin_init;
 
+pub mod dirty_log;
 pub mod memslot;
 pub mod types;
 

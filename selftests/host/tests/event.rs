@@ -2,7 +2,9 @@
 
 //! Events: the words of VMX, and what two exceptions make.
 
-use rkvm_host::x86::event::{merge, vector, Event, Events, InterruptionInfo, Kind, Merged};
+use rkvm_host::x86::event::{
+    merge, vector, Event, Events, InterruptionInfo, Kind, Merged, NmisHeld,
+};
 
 const PAGE_FAULT: Event = Event::exception(vector::PAGE_FAULT, Some(2));
 const DOUBLE_FAULT: Event = Event::exception(vector::DOUBLE_FAULT, Some(0));
@@ -17,6 +19,12 @@ fn words_are_those_of_the_manual() {
         Event::GENERAL_PROTECTION.without_error_code().info.raw(),
         0x8000_030d
     );
+    let breakpoint = Event::software_exception(vector::BREAKPOINT);
+    assert_eq!(breakpoint.info.raw(), 0x8000_0603);
+    assert_eq!(breakpoint.instruction_length, 1);
+    let int_80 = Event::software_interrupt(0x80);
+    assert_eq!(int_80.info.raw(), 0x8000_0480);
+    assert_eq!(int_80.instruction_length, 2);
 }
 
 #[test]
@@ -83,6 +91,12 @@ fn two_nmis_are_remembered() {
         events.add_nmi();
     }
     assert_eq!(events.nmis, 2);
+    events.set_nmis(200, NmisHeld::No);
+    assert_eq!(events.nmis, 2);
+    events.set_nmis(200, NmisHeld::Yes);
+    assert_eq!(events.nmis, 1);
+    events.set_nmis(0, NmisHeld::No);
+    assert_eq!(events.nmis, 0);
 }
 
 #[test]

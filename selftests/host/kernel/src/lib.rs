@@ -11,6 +11,7 @@ extern crate self as kernel;
 
 pub mod alloc;
 pub mod error;
+pub mod sync;
 pub mod zeroable;
 
 pub use zeroable::Zeroable;

@@ -1,0 +1,1 @@
+../../../rkvm/dirty_log.rs
