@@ -34,6 +34,7 @@ bool rkvm_work_pending(void);
 int rkvm_handle_work(void);
 bool rkvm_signal_pending(void);
 void rkvm_relax(void);
+void rkvm_nap(void);
 void rkvm_note_quiescent_state(void);
 void rkvm_guest_time_begin(void);
 void rkvm_guest_time_end(void);

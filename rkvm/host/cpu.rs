@@ -124,6 +124,12 @@ pub fn online() -> usize {
     unsafe { bindings::rkvm_online_cpus() as usize }
 }
 
+/// Sleeps for some tens of microseconds, before something is looked at again.
+pub fn nap() {
+    // SAFETY: process context with preemption on.
+    unsafe { bindings::rkvm_nap() };
+}
+
 /// Lets others go first, before something is tried again.
 pub fn relax() {
     // SAFETY: process context with preemption on.

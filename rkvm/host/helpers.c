@@ -5,6 +5,7 @@
  */
 
 #include <linux/cpuhotplug.h>
+#include <linux/delay.h>
 #include <linux/entry-virt.h>
 #include <linux/highmem.h>
 #include <linux/io.h>
@@ -93,6 +94,11 @@ void rkvm_relax(void)
 {
 	cond_resched();
 	cpu_relax();
+}
+
+void rkvm_nap(void)
+{
+	usleep_range(20, 100);
 }
 
 /* A guest is as good as user mode to RCU: no reader of this CPU survives an entry. */

@@ -35,10 +35,11 @@ impl Users {
         Using(counter)
     }
 
-    /// Waits until the users of a generation that is over have gone; sleeps.
+    /// Waits until the users of a generation that is over have gone; sleeps. Mostly there are none,
+    /// but one may be waiting for its page, which a VMM can take its time to bring.
     pub(super) fn wait(&self, generation: u64) {
         while self.counter(generation).load(Ordering::SeqCst) != 0 {
-            cpu::relax();
+            cpu::nap();
         }
     }
 }
