@@ -8,14 +8,19 @@
 #define RKVM_HOST_H
 
 #include <linux/anon_inodes.h>
+#include <linux/hrtimer.h>
 #include <linux/kvm.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/rcuwait.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/wait.h>
+#include <uapi/linux/eventpoll.h>
 #ifdef CONFIG_X86_64
 #include <asm/fpu/types.h>
 #endif
@@ -44,6 +49,7 @@ void rkvm_sigmask_restore(const sigset_t *saved);
 struct mm_struct *rkvm_current_mm(void);
 struct mmu_notifier *rkvm_mmu_notifier_get(const struct mmu_notifier_ops *ops, struct mm_struct *mm);
 bool rkvm_page_fast(unsigned long hva, bool write, struct page **page);
+void rkvm_report_memory_failure(unsigned long hva);
 long rkvm_page_slow(unsigned long hva, bool write, struct page **page);
 u64 rkvm_page_pfn(struct page *page);
 void rkvm_page_mark_used(struct page *page, bool dirty);
@@ -51,6 +57,8 @@ void rkvm_page_release(struct page *page);
 unsigned int rkvm_host_mapping_shift(struct mm_struct *mm, unsigned long hva);
 int rkvm_get_user_u32(u64 addr, u32 *value);
 int rkvm_get_user_u64(u64 addr, u64 *value);
+int rkvm_read_user_u8_nofault(u64 addr, u8 *value);
+int rkvm_write_user_u8_nofault(u64 addr, u8 value);
 bool rkvm_user_range_ok(u64 addr, u64 size);
 void *rkvm_page_alloc(void);
 void rkvm_page_free(void *page);
@@ -59,6 +67,22 @@ u64 rkvm_virt_to_phys(const void *ptr);
 void *rkvm_phys_to_virt(u64 phys);
 int rkvm_cpuhp_setup(int (*online)(unsigned int), int (*offline)(unsigned int));
 void rkvm_cpuhp_remove(int state);
+void rkvm_raw_lock_init(raw_spinlock_t *lock, const char *name, struct lock_class_key *key);
+unsigned long rkvm_raw_lock(raw_spinlock_t *lock);
+void rkvm_raw_unlock(raw_spinlock_t *lock, unsigned long flags);
+void rkvm_interrupt_cpu(int cpu);
+void rkvm_waiter_init(struct rcuwait *wait);
+void rkvm_waiter_wake(struct rcuwait *wait);
+void rkvm_waiter_prepare(struct rcuwait *wait);
+void rkvm_waiter_begin(void);
+void rkvm_waiter_finish(struct rcuwait *wait);
+void rkvm_sleep(void);
+bool rkvm_sleep_for(u64 ns);
+u64 rkvm_now(void);
+void rkvm_timer_init(struct hrtimer *timer, enum hrtimer_restart (*handler)(struct hrtimer *));
+void rkvm_timer_start(struct hrtimer *timer, u64 at);
+void rkvm_timer_cancel(struct hrtimer *timer);
+int rkvm_eventfd_listen(struct file *file, wait_queue_func_t wake, wait_queue_entry_t *entry);
 
 #ifdef CONFIG_X86_64
 /* rkvm/host/helpers_x86.c */
@@ -99,6 +123,9 @@ u64 rkvm_vmcs_on_cpu(int cpu);
 void rkvm_set_vmcs_here(u64 vmcs);
 int rkvm_rdmsr_safe(u32 msr, u64 *value);
 unsigned int rkvm_tsc_khz(void);
+void rkvm_read_clocks(u64 *tsc, u64 *boot, u64 *real);
+bool rkvm_tsc_is_stable(void);
+u64 rkvm_run_delay(void);
 #endif
 
 #ifdef __BINDGEN__
@@ -111,8 +138,13 @@ RKVM_IOCTL(GET_VCPU_MMAP_SIZE);
 RKVM_IOCTL(CREATE_VCPU);
 RKVM_IOCTL(SET_USER_MEMORY_REGION);
 RKVM_IOCTL(GET_DIRTY_LOG);
+RKVM_IOCTL(IOEVENTFD);
+RKVM_IOCTL(IRQFD);
+RKVM_IOCTL(REGISTER_COALESCED_MMIO);
+RKVM_IOCTL(UNREGISTER_COALESCED_MMIO);
 RKVM_IOCTL(RUN);
 RKVM_IOCTL(SET_SIGNAL_MASK);
+RKVM_IOCTL(ENABLE_CAP);
 #ifdef CONFIG_X86_64
 RKVM_IOCTL(GET_MSR_INDEX_LIST);
 RKVM_IOCTL(GET_MSR_FEATURE_INDEX_LIST);
@@ -137,8 +169,47 @@ RKVM_IOCTL(GET_DEBUGREGS);
 RKVM_IOCTL(SET_DEBUGREGS);
 RKVM_IOCTL(GET_VCPU_EVENTS);
 RKVM_IOCTL(SET_VCPU_EVENTS);
+RKVM_IOCTL(GET_SREGS2);
+RKVM_IOCTL(SET_SREGS2);
+RKVM_IOCTL(GET_XSAVE2);
+RKVM_IOCTL(GET_TSC_KHZ);
+RKVM_IOCTL(SET_TSC_KHZ);
+RKVM_IOCTL(SET_GUEST_DEBUG);
+RKVM_IOCTL(SET_TSS_ADDR);
+RKVM_IOCTL(SET_IDENTITY_MAP_ADDR);
+RKVM_IOCTL(X86_GET_MCE_CAP_SUPPORTED);
+RKVM_IOCTL(X86_SETUP_MCE);
+RKVM_IOCTL(X86_SET_MCE);
+RKVM_IOCTL(SMI);
+RKVM_IOCTL(HAS_DEVICE_ATTR);
+RKVM_IOCTL(GET_DEVICE_ATTR);
+RKVM_IOCTL(SET_DEVICE_ATTR);
+RKVM_IOCTL(CREATE_IRQCHIP);
+RKVM_IOCTL(GET_IRQCHIP);
+RKVM_IOCTL(SET_IRQCHIP);
+RKVM_IOCTL(CREATE_PIT);
+RKVM_IOCTL(CREATE_PIT2);
+RKVM_IOCTL(GET_PIT);
+RKVM_IOCTL(SET_PIT);
+RKVM_IOCTL(GET_PIT2);
+RKVM_IOCTL(SET_PIT2);
+RKVM_IOCTL(REINJECT_CONTROL);
+RKVM_IOCTL(IRQ_LINE);
+RKVM_IOCTL(IRQ_LINE_STATUS);
+RKVM_IOCTL(SIGNAL_MSI);
+RKVM_IOCTL(SET_GSI_ROUTING);
+RKVM_IOCTL(SET_BOOT_CPU_ID);
+RKVM_IOCTL(GET_LAPIC);
+RKVM_IOCTL(SET_LAPIC);
+RKVM_IOCTL(GET_MP_STATE);
+RKVM_IOCTL(SET_MP_STATE);
+RKVM_IOCTL(GET_CLOCK);
+RKVM_IOCTL(SET_CLOCK);
+RKVM_IOCTL(KVMCLOCK_CTRL);
 #endif
 #undef RKVM_IOCTL
+const unsigned int RKVM_EPOLLIN = (unsigned int)EPOLLIN;
+const unsigned int RKVM_EPOLLHUP = (unsigned int)EPOLLHUP;
 #endif
 
 #endif /* RKVM_HOST_H */

@@ -6,7 +6,7 @@
 //!
 //! - `Platform`: the processors' virtualization support, held while the module is loaded. `enable`,
 //!   `system_ioctl`, `check_extension`, `memory_format`.
-//! - `VmState`: what a VM has besides memory and vCPUs. `new`.
+//! - `VmState`: what a VM has besides memory and vCPUs. `new`, `has_ioctl`, `ioctl`.
 //! - `Vcpu`: a virtual CPU's registers. `new`, `has_ioctl`, `ioctl`, `run`.
 //! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables.
 //! - `check_machine_type` and the limits below.
@@ -18,5 +18,5 @@ use crate::x86 as imp;
 
 pub use imp::{
     check_machine_type, EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, VmState, MAX_VCPUS,
-    MAX_VCPU_ID, MEMORY_SLOTS, RUN_PAGES,
+    MAX_VCPU_ID, MEMORY_SLOTS, OWN_RUN_PAGES,
 };

@@ -10,6 +10,7 @@ pub use stage2::{Descriptor as EntryFormat, MemoryType};
 
 use crate::{
     host::not_supported,
+    irqfd::{IrqSink, Style},
     mmu::entry::{EntryFormat as _, Level},
     request::Kick,
     run_page::RunPage,
@@ -19,8 +20,8 @@ use crate::{
 };
 use kernel::{prelude::*, sync::Arc};
 
-/// Pages of the mapping that a vCPU shares with its VMM: kvm_run, one spare, coalesced MMIO ring.
-pub const RUN_PAGES: usize = 3;
+/// Pages of its own that a vCPU shares with its VMM: kvm_run.
+pub const OWN_RUN_PAGES: usize = 1;
 /// Memory slots of a VM.
 pub const MEMORY_SLOTS: u32 = crate::memslot::MAX_SLOTS;
 /// vCPUs of a VM: as many as C KVM allows with a GICv3.
@@ -122,5 +123,20 @@ impl VmState {
     /// Nothing yet.
     pub fn new() -> impl PinInit<Self> {
         Self
+    }
+
+    /// The interrupt controller, for an irqfd. `EAGAIN` while there is none.
+    pub fn irq_sink(&self, _style: Style) -> Result<Arc<dyn IrqSink>> {
+        Err(EAGAIN)
+    }
+
+    /// Whether `cmd` is an ioctl of an arm64 VM: none is.
+    pub fn has_ioctl(_cmd: u32) -> bool {
+        false
+    }
+
+    /// Serves an ioctl of an arm64 VM.
+    pub fn ioctl(vm: &Vm, _cmd: u32, _argument: UserAddress) -> Result<isize> {
+        match **vm.platform() {}
     }
 }

@@ -8,14 +8,19 @@
 pub mod bindings;
 pub mod cpu;
 pub mod device;
+pub mod eventfd;
 pub mod file;
+pub mod irq_lock;
 pub mod mutex;
 pub mod notifier;
 pub mod page;
 pub mod process;
+pub mod published;
 pub mod signal;
+pub mod timer;
 pub mod user_memory;
 pub mod user_page;
+pub mod waiter;
 
 #[cfg(CONFIG_X86_64)]
 pub mod symbols;

@@ -30,8 +30,13 @@ use kernel::prelude::*;
 use system::System;
 
 mod arch;
+mod bus;
+mod coalesced;
 mod dirty_log;
 mod host;
+mod io_bus;
+mod ioeventfd;
+mod irqfd;
 mod memslot;
 mod mmu;
 mod request;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reaching a vCPU that runs on another CPU.
+//! Reaching a vCPU that runs on another CPU, or sleeps.
 //!
 //! A thread that changes what guests may see (a mapping, say) makes the change, steps the
 //! [`Generation`], and calls [`Group::expel`]. A vCPU says where it is by [`Kick::enter`] with
@@ -10,26 +10,38 @@
 //! pending while interrupts are off and ends guest mode at once.
 
 use crate::{
-    host::cpu::{call_on, Cpu, IrqOff, PreemptOff},
+    host::{
+        cpu::{self, call_on, Cpu, IrqOff, PreemptOff},
+        waiter::Waiter,
+    },
     shared_list::SharedList,
 };
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use kernel::{prelude::*, static_lock_class, sync::Arc};
 
 /// Where a vCPU is, for others.
+#[pin_data]
 pub struct Kick {
     /// The CPU whose interrupts are off for the guest's sake, or [`OUTSIDE`].
     inside: AtomicU32,
+    #[pin]
+    waiter: Waiter,
 }
 
 const OUTSIDE: u32 = u32::MAX;
 
 impl Kick {
     /// A vCPU that is not running.
-    pub fn new() -> Self {
-        Self {
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
             inside: AtomicU32::new(OUTSIDE),
-        }
+            waiter <- Waiter::new(),
+        })
+    }
+
+    /// Where the vCPU's thread sleeps while the guest waits.
+    pub fn waiter(&self) -> &Waiter {
+        &self.waiter
     }
 
     /// The vCPU is about to enter the guest on this CPU.
@@ -42,6 +54,20 @@ impl Kick {
     #[inline]
     pub fn leave(&self) {
         self.inside.store(OUTSIDE, Ordering::Release);
+    }
+
+    /// Has the vCPU look for what was left for it, whether it runs or sleeps, and does not wait.
+    ///
+    /// Whatever is left is written, sequentially consistently, before the call; the vCPU looks after
+    /// [`Kick::enter`], and before it sleeps. Callable from any context but an NMI.
+    pub fn rouse(&self) {
+        let number = self.inside.load(Ordering::SeqCst);
+        if number == OUTSIDE {
+            self.waiter.wake();
+        } else if Cpu::from_number(number) != PreemptOff::new().cpu() {
+            // On this CPU it would be the vCPU itself that calls, and looks before it enters.
+            cpu::interrupt(Cpu::from_number(number));
+        }
     }
 
     /// Waits until the vCPU is, or has been since the call, outside of the guest.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory that a vCPU shares with its VMM: `struct kvm_run`, a page for port I/O data, and the
-//! ring of coalesced MMIO. Items of port I/O go through the end of the first page.
+//! The memory that a vCPU shares with its VMM: `struct kvm_run`, on x86 a page for port I/O data, and the
+//! ring of coalesced I/O, which is the VM's. Items of port I/O go through the end of the first page.
 //!
 //! User space can write any of it at any time: every access is one volatile read or write of a plain
 //! value, nothing is read twice, and no offset or length is ever taken from here.
@@ -10,11 +10,12 @@
 #![expect(unsafe_code)]
 
 use crate::{
-    arch::RUN_PAGES,
+    arch::OWN_RUN_PAGES,
     host::{bindings as uapi, page::KernelPage},
     types::{Gpa, PAGE_SIZE},
+    uapi::Plain,
 };
-use core::ptr::addr_of_mut;
+use core::{ptr::addr_of_mut, slice};
 use kernel::{mm::virt::VmaNew, prelude::*};
 
 /// Where port I/O data lies: at the end of the first page, so that a program that maps no more than `struct
@@ -73,6 +74,10 @@ pub enum UserExit {
     InterruptWindowOpen,
     /// KVM_EXIT_SET_TPR.
     SetTpr,
+    /// KVM_EXIT_IOAPIC_EOI of this vector.
+    IoapicEoi(u8),
+    /// KVM_EXIT_DEBUG.
+    Debug(uapi::kvm_debug_exit_arch),
     /// KVM_EXIT_MEMORY_FAULT: the VMM's memory for this page cannot be had.
     MemoryFault { gpa: Gpa, size: u64 },
     /// KVM_EXIT_FAIL_ENTRY.
@@ -109,45 +114,61 @@ pub struct RunReport {
     pub apic_base: u64,
 }
 
-/// The pages, zeroed when the vCPU is made.
+/// Which of the registers in `kvm_run.s.regs` count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncRequest {
+    /// Sets that the VMM wants to find there after KVM_RUN: `kvm_valid_regs`.
+    pub valid: u64,
+    /// Sets that the VMM has put there: `kvm_dirty_regs`.
+    pub dirty: u64,
+}
+
+/// The pages of the vCPU itself, zeroed when it is made.
 pub struct RunPage {
-    pages: [KernelPage; RUN_PAGES],
+    run: KernelPage,
+    /// Nothing is kept there.
+    spare: KVec<KernelPage>,
 }
 
 impl RunPage {
     /// Bytes of the whole mapping: KVM_GET_VCPU_MMAP_SIZE.
-    pub const MMAP_SIZE: usize = RUN_PAGES * PAGE_SIZE;
+    pub const MMAP_SIZE: usize = (OWN_RUN_PAGES + 1) * PAGE_SIZE;
+    /// The number of the ring's page in the mapping: KVM_CAP_COALESCED_MMIO.
+    pub const RING_PAGE: usize = OWN_RUN_PAGES;
 
     /// Allocates the pages. `ENOMEM` if there is no memory.
     pub fn new() -> Result<Self> {
-        let mut pages = [const { None }; RUN_PAGES];
-        for page in &mut pages {
-            *page = Some(KernelPage::new()?);
+        let run = KernelPage::new()?;
+        let mut spare = KVec::new();
+        while spare.len() + 1 < OWN_RUN_PAGES {
+            spare.push(KernelPage::new()?, GFP_KERNEL_ACCOUNT)?;
         }
-        let [Some(run), Some(io), Some(ring)] = pages else {
-            return Err(ENOMEM);
-        };
-        Ok(Self {
-            pages: [run, io, ring],
-        })
+        Ok(Self { run, spare })
     }
 
-    /// Maps the pages that the area covers. `EINVAL` if it reaches past them.
-    pub fn map(&self, vma: &VmaNew, first_page: usize) -> Result {
+    /// Maps the pages that the area covers, that of the ring last. `EINVAL` if it reaches past them.
+    pub fn map(&self, ring: &KernelPage, vma: &VmaNew, first_page: usize) -> Result {
         let count = (vma.end() - vma.start()) / PAGE_SIZE;
-        let last = first_page.checked_add(count).ok_or(EINVAL)?;
-        let pages = self.pages.get(first_page..last).ok_or(EINVAL)?;
+        let end = first_page.checked_add(count).ok_or(EINVAL)?;
+        if end > Self::RING_PAGE + 1 {
+            return Err(EINVAL);
+        }
         vma.set_dontexpand();
         let mixed = vma.set_mixedmap();
-        for (page, address) in pages.iter().zip((vma.start()..).step_by(PAGE_SIZE)) {
+        let pages = [
+            slice::from_ref(&self.run),
+            &self.spare,
+            slice::from_ref(ring),
+        ];
+        let wanted = pages.into_iter().flatten().skip(first_page).take(count);
+        for (page, address) in wanted.zip((vma.start()..).step_by(PAGE_SIZE)) {
             page.insert_into(mixed, address)?;
         }
         Ok(())
     }
 
     fn run(&self) -> *mut uapi::kvm_run {
-        let [run, ..] = &self.pages;
-        run.as_ptr().cast()
+        self.run.as_ptr().cast()
     }
 
     /// What the VMM asks for.
@@ -161,6 +182,56 @@ impl RunPage {
                 immediate_exit: addr_of_mut!((*run).immediate_exit__unsafe).read_volatile() != 0,
                 cr8: addr_of_mut!((*run).cr8).read_volatile(),
             }
+        }
+    }
+
+    /// Which registers go along with KVM_RUN.
+    pub fn sync_request(&self) -> SyncRequest {
+        let run = self.run();
+        // SAFETY: as in `request`.
+        unsafe {
+            SyncRequest {
+                valid: addr_of_mut!((*run).kvm_valid_regs).read_volatile(),
+                dirty: addr_of_mut!((*run).kvm_dirty_regs).read_volatile(),
+            }
+        }
+    }
+
+    /// Tells the VMM which of its registers have not been taken.
+    pub fn set_dirty_registers(&self, sets: u64) {
+        let run = self.run();
+        // SAFETY: as in `request`.
+        unsafe { addr_of_mut!((*run).kvm_dirty_regs).write_volatile(sets) };
+    }
+
+    /// Copies a member of `struct kvm_sync_regs`, at `offset`, in. `EINVAL` for what is none.
+    pub fn read_synced<T: Plain>(&self, offset: usize) -> Result<T> {
+        let member = self.synced::<T>(offset)?;
+        // SAFETY: `synced` gives an aligned place within the page for a `T`, for which any bytes are valid.
+        Ok(unsafe { member.read_volatile() })
+    }
+
+    /// Copies a member of `struct kvm_sync_regs`, at `offset`, out. `EINVAL` for what is none.
+    pub fn write_synced<T: Plain>(&self, offset: usize, value: &T) -> Result {
+        let member = self.synced::<T>(offset)?;
+        // SAFETY: `synced` gives an aligned place within the page for a `T`.
+        unsafe { member.write_volatile(*value) };
+        Ok(())
+    }
+
+    fn synced<T>(&self, offset: usize) -> Result<*mut T> {
+        let end = offset.checked_add(size_of::<T>()).ok_or(EINVAL)?;
+        if end > size_of::<uapi::kvm_sync_regs>() {
+            return Err(EINVAL);
+        }
+        let run = self.run();
+        // SAFETY: takes an address in the allocated page.
+        let area = unsafe { addr_of_mut!((*run).s) };
+        let member = area.cast::<u8>().wrapping_add(offset).cast::<T>();
+        if member.is_aligned() {
+            Ok(member)
+        } else {
+            Err(EINVAL)
         }
     }
 
@@ -217,6 +288,14 @@ impl RunPage {
                 UserExit::Interrupted => uapi::KVM_EXIT_INTR,
                 UserExit::InterruptWindowOpen => uapi::KVM_EXIT_IRQ_WINDOW_OPEN,
                 UserExit::SetTpr => uapi::KVM_EXIT_SET_TPR,
+                UserExit::IoapicEoi(vector) => {
+                    addr_of_mut!((*detail).eoi.vector).write_volatile(vector);
+                    uapi::KVM_EXIT_IOAPIC_EOI
+                }
+                UserExit::Debug(debug) => {
+                    addr_of_mut!((*detail).debug.arch).write_volatile(debug);
+                    uapi::KVM_EXIT_DEBUG
+                }
                 UserExit::MemoryFault { gpa, size } => {
                     let fault = addr_of_mut!((*detail).memory_fault);
                     addr_of_mut!((*fault).flags).write_volatile(0);
@@ -280,7 +359,7 @@ impl RunPage {
 
     /// A byte of the item.
     fn io(&self, index: usize) -> *mut u8 {
-        let [run, ..] = &self.pages;
-        run.as_ptr().wrapping_add(IO_OFFSET + index % IO_BYTES)
+        let run = self.run.as_ptr();
+        run.wrapping_add(IO_OFFSET + index % IO_BYTES)
     }
 }

@@ -107,9 +107,16 @@ pub fn check_extension(platform: &arch::Platform, extension: usize) -> isize {
             | uapi::KVM_CAP_READONLY_MEM
             | uapi::KVM_CAP_CHECK_EXTENSION_VM
             | uapi::KVM_CAP_IMMEDIATE_EXIT
+            | uapi::KVM_CAP_IOEVENTFD
+            | uapi::KVM_CAP_IOEVENTFD_NO_LENGTH
+            | uapi::KVM_CAP_IOEVENTFD_ANY_LENGTH
+            | uapi::KVM_CAP_IRQFD
+            | uapi::KVM_CAP_IRQFD_RESAMPLE
+            | uapi::KVM_CAP_COALESCED_PIO
             | uapi::KVM_CAP_INTERNAL_ERROR_DATA
             | uapi::KVM_CAP_MEMORY_FAULT_INFO,
         ) => 1,
+        Ok(uapi::KVM_CAP_COALESCED_MMIO) => RunPage::RING_PAGE as isize,
         Ok(uapi::KVM_CAP_NR_MEMSLOTS) => arch::MEMORY_SLOTS as isize,
         Ok(extension) => platform.check_extension(extension),
         Err(_) => 0,

@@ -33,6 +33,10 @@ plain!(
     u64,
     uapi::kvm_userspace_memory_region,
     uapi::kvm_dirty_log,
+    uapi::kvm_ioeventfd,
+    uapi::kvm_irqfd,
+    uapi::kvm_coalesced_mmio_zone,
+    uapi::kvm_enable_cap,
 );
 
 #[cfg(CONFIG_X86_64)]
@@ -45,6 +49,21 @@ plain!(
     uapi::kvm_xcrs,
     uapi::kvm_debugregs,
     uapi::kvm_vcpu_events,
+    uapi::kvm_sregs2,
+    uapi::kvm_guest_debug,
+    uapi::kvm_x86_mce,
+    uapi::kvm_device_attr,
+    uapi::kvm_clock_data,
+    uapi::kvm_pit_config,
+    uapi::kvm_pit_state2,
+    uapi::kvm_reinject_control,
+    uapi::kvm_msi,
+    uapi::kvm_mp_state,
+    crate::x86::ioapic::IoapicState,
+    crate::x86::pic::PicState,
+    crate::x86::pit::PitState,
+    crate::x86::routing::RoutingEntry,
+    [crate::x86::pit::ChannelState; 3],
     crate::x86::cpuid::CpuidEntry,
 );
 
@@ -53,6 +72,14 @@ impl uapi::kvm_dirty_log {
     pub fn bitmap(&self) -> UserAddress {
         // SAFETY: any bytes are a valid integer, and those of the union came from user space.
         UserAddress::new(unsafe { self.__bindgen_anon_1.padding2 } as usize)
+    }
+}
+
+impl uapi::kvm_coalesced_mmio_zone {
+    /// 1 if the zone is of ports, 0 if it is of memory; VMMs can write other values.
+    pub fn pio(&self) -> u32 {
+        // SAFETY: any bytes are a valid integer, and those of the union came from user space.
+        unsafe { self.__bindgen_anon_1.pio }
     }
 }
 
@@ -90,6 +117,11 @@ impl UserAddress {
 
     fn slice(self, bytes: usize) -> UserSlice {
         UserSlice::new(UserPtr::from_addr(self.0), bytes)
+    }
+
+    /// The argument itself, where it is a number.
+    pub fn raw(self) -> usize {
+        self.0
     }
 
     /// Copies a value in. `EFAULT` if the memory is not readable.

@@ -47,7 +47,7 @@ struct State {
 
 /// KVM_CREATE_VCPU: makes the vCPU and its file. `ENOMEM`, `EMFILE`.
 pub fn create(vm: &Arc<Vm>, system: &Arc<System>, id: u32) -> Result<isize> {
-    let kick = Arc::new(Kick::new(), GFP_KERNEL_ACCOUNT)?;
+    let kick = Arc::pin_init(Kick::new(), GFP_KERNEL_ACCOUNT)?;
     let run = RunPage::new()?;
     let state = State {
         arch: arch::Vcpu::new(vm, kick.clone(), id)?,
@@ -118,7 +118,8 @@ impl Vcpu {
 
     /// Maps the shared pages. `EINVAL` for an area that reaches past them.
     pub fn mmap(&self, vma: &VmaNew, first_page: usize) -> Result {
-        self.run.map(vma, first_page)
+        let ring = self.vm().io().ring()?;
+        self.run.map(ring.page(), vma, first_page)
     }
 }
 

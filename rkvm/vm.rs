@@ -9,6 +9,8 @@
 use crate::{
     arch,
     host::{bindings as uapi, file::FileObject, process::Process},
+    io_bus::IoBus,
+    irqfd::Irqfds,
     mmu::Mmu,
     system::{check_extension, System},
     uapi::UserAddress,
@@ -26,6 +28,11 @@ pub struct Vm {
     /// The process whose memory the guest runs on, and the only one that may use the VM.
     process: Process,
     mmu: Mmu,
+    /// Dropped before the interrupt controller that they call.
+    #[pin]
+    irqfds: Irqfds,
+    #[pin]
+    io: IoBus,
     #[pin]
     arch: arch::VmState,
     /// The ids that vCPUs were made with.
@@ -39,12 +46,16 @@ impl Vm {
         arch::check_machine_type(kind)?;
         let process = Process::current()?;
         let mmu = Mmu::new(&process, platform.memory_format())?;
+        let io = IoBus::new()?;
+        let arch = arch::VmState::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 platform,
                 process,
                 mmu,
-                arch <- arch::VmState::new(),
+                irqfds <- Irqfds::new(),
+                io <- io,
+                arch <- arch,
                 vcpu_ids <- new_mutex!(KVec::new()),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -64,6 +75,11 @@ impl Vm {
     /// Guest physical memory.
     pub fn mmu(&self) -> &Mmu {
         &self.mmu
+    }
+
+    /// Writes to devices that need no exit to the VMM.
+    pub fn io(&self) -> &IoBus {
+        &self.io
     }
 
     /// Ioctls work in the process that made the VM alone: guest memory is that process's. `EIO`
@@ -89,9 +105,35 @@ impl Vm {
                 let log = UserAddress::new(arg).read::<uapi::kvm_dirty_log>()?;
                 this.mmu.get_dirty_log(log.slot, log.bitmap()).map(|()| 0)
             }
+            uapi::RKVM_IOEVENTFD => {
+                let request = UserAddress::new(arg).read::<uapi::kvm_ioeventfd>()?;
+                this.io.ioeventfd(&request).map(|()| 0)
+            }
+            uapi::RKVM_IRQFD => {
+                let request = UserAddress::new(arg).read::<uapi::kvm_irqfd>()?;
+                let sink = |style| this.arch.irq_sink(style);
+                this.irqfds.ioctl(&request, sink).map(|()| 0)
+            }
+            uapi::RKVM_REGISTER_COALESCED_MMIO => {
+                let zone = UserAddress::new(arg).read::<uapi::kvm_coalesced_mmio_zone>()?;
+                this.io.register_coalesced(&zone).map(|()| 0)
+            }
+            uapi::RKVM_UNREGISTER_COALESCED_MMIO => {
+                let zone = UserAddress::new(arg).read::<uapi::kvm_coalesced_mmio_zone>()?;
+                this.io.unregister_coalesced(&zone).map(|()| 0)
+            }
             uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(&this.platform, arg)),
-            _ => Err(ENOTTY),
+            _ => arch::VmState::ioctl(this, cmd, UserAddress::new(arg)),
         }
+    }
+
+    /// Does what can only be done before there are vCPUs; `refused` if there is one.
+    pub fn before_vcpus(&self, refused: Error, act: impl FnOnce() -> Result) -> Result {
+        let ids = self.vcpu_ids.lock();
+        if !ids.is_empty() {
+            return Err(refused);
+        }
+        act()
     }
 
     /// KVM_CREATE_VCPU. `EINVAL` for an id out of range or too many vCPUs, `EEXIST` for one in use.
@@ -134,8 +176,14 @@ impl VmFile {
     pub fn has_ioctl(cmd: u32) -> bool {
         matches!(
             cmd,
-            uapi::RKVM_CREATE_VCPU | uapi::RKVM_SET_USER_MEMORY_REGION | uapi::RKVM_GET_DIRTY_LOG
-        )
+            uapi::RKVM_CREATE_VCPU
+                | uapi::RKVM_SET_USER_MEMORY_REGION
+                | uapi::RKVM_GET_DIRTY_LOG
+                | uapi::RKVM_IOEVENTFD
+                | uapi::RKVM_IRQFD
+                | uapi::RKVM_REGISTER_COALESCED_MMIO
+                | uapi::RKVM_UNREGISTER_COALESCED_MMIO
+        ) || arch::VmState::has_ioctl(cmd)
     }
 }
 
@@ -145,6 +193,7 @@ impl FileObject for VmFile {
     }
 
     fn release(this: ArcBorrow<'_, Self>) {
+        this.vm.irqfds.clear();
         this.system.single().forget_vm(&this.vm);
     }
 }

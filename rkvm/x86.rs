@@ -2,23 +2,44 @@
 
 //! x86-64: what a vCPU is apart from how VMX runs it.
 
+pub mod activity;
+pub mod apic;
+pub mod clock;
 pub mod cpuid;
 pub mod debug;
+pub mod devices;
 pub mod emulate;
 pub mod event;
 pub mod extended_state;
+pub mod guest_debug;
+mod halt;
+pub mod inbox;
 pub mod insn;
+pub mod interrupts;
+pub mod ioapic;
 pub mod ioctl;
+pub mod lapic;
+pub mod line;
 pub mod machine;
+pub mod message;
 pub mod msr;
 mod msr_backing;
 pub mod paging;
+pub mod pic;
+pub mod pit;
 pub mod port;
+pub mod pv;
+pub mod pvclock;
 pub mod regs;
+pub mod routing;
 pub mod shared_msrs;
+mod startup;
+pub mod target;
 pub mod task_switch;
 pub mod tsc;
 pub mod vcpu;
+mod vm_ioctl;
+pub mod vm_settings;
 mod vm_state;
 
 pub use crate::vmx::{
@@ -30,9 +51,8 @@ pub use vm_state::VmState;
 
 use kernel::prelude::*;
 
-/// Pages of the mapping that a vCPU shares with its VMM: kvm_run, port I/O, coalesced MMIO ring: VMMs expect
-/// all three.
-pub const RUN_PAGES: usize = 3;
+/// Pages of its own that a vCPU shares with its VMM: kvm_run, and one that VMMs expect for port I/O.
+pub const OWN_RUN_PAGES: usize = 2;
 /// Memory slots of a VM.
 pub const MEMORY_SLOTS: u32 = crate::memslot::MAX_SLOTS;
 /// vCPUs of a VM: as many as have xAPIC or x2APIC ids below 255 and some.

@@ -155,6 +155,12 @@ pub fn call_on<F: Fn() + Sync>(cpu: Cpu, call: &F) -> Result {
     })
 }
 
+/// Makes an online CPU take an interrupt, without waiting for it. Callable from any context but an NMI.
+pub fn interrupt(cpu: Cpu) {
+    // SAFETY: the kernel sends to an online CPU, and ignores the interrupt there.
+    unsafe { bindings::rkvm_interrupt_cpu(cpu.0 as i32) };
+}
+
 /// Per-CPU set-up that follows CPU hotplug.
 pub trait PerCpu {
     /// Called on each CPU that is or comes online. An error keeps a CPU from coming online.

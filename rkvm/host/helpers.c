@@ -7,23 +7,32 @@
 #include <linux/cpuhotplug.h>
 #include <linux/delay.h>
 #include <linux/entry-virt.h>
+#include <linux/file.h>
 #include <linux/highmem.h>
+#include <linux/hrtimer.h>
 #include <linux/io.h>
 #include <linux/kvm_types.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/pgtable.h>
+#include <linux/poll.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
+#include <linux/rcuwait.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/signal.h>
 #include <linux/smp.h>
+#include <linux/spinlock.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
 #include <linux/vtime.h>
+#include <linux/wait.h>
+#ifdef CONFIG_X86_64
+#include <trace/events/ipi.h>
+#endif
 
 #include "rkvm_host.h"
 
@@ -171,6 +180,12 @@ long rkvm_page_slow(unsigned long hva, bool write, struct page **page)
 				       FOLL_HWPOISON | FOLL_INTERRUPTIBLE | (write ? FOLL_WRITE : 0));
 }
 
+/* The memory behind an address of the current task has failed: tells it as if it had touched it. */
+void rkvm_report_memory_failure(unsigned long hva)
+{
+	send_sig_mceerr(BUS_MCEERR_AR, (void __user *)hva, PAGE_SHIFT, current);
+}
+
 u64 rkvm_page_pfn(struct page *page)
 {
 	return page_to_pfn(page);
@@ -238,6 +253,20 @@ int rkvm_get_user_u64(u64 addr, u64 *value)
 	return get_user(*value, (u64 __user *)(unsigned long)addr);
 }
 
+/*
+ * Reads or writes a byte of user memory without sleeping: 0, or -EFAULT where the page is not there. Interrupts may be
+ * off.
+ */
+int rkvm_read_user_u8_nofault(u64 addr, u8 *value)
+{
+	return copy_from_user_nofault(value, (const u8 __user *)(unsigned long)addr, sizeof(*value));
+}
+
+int rkvm_write_user_u8_nofault(u64 addr, u8 value)
+{
+	return copy_to_user_nofault((u8 __user *)(unsigned long)addr, &value, sizeof(value));
+}
+
 bool rkvm_user_range_ok(u64 addr, u64 size)
 {
 	return access_ok((void __user *)(unsigned long)addr, size);
@@ -278,4 +307,133 @@ int rkvm_cpuhp_setup(int (*online)(unsigned int), int (*offline)(unsigned int))
 void rkvm_cpuhp_remove(int state)
 {
 	cpuhp_remove_state(state);
+}
+
+void rkvm_raw_lock_init(raw_spinlock_t *lock, const char *name, struct lock_class_key *key)
+{
+	raw_spin_lock_init(lock);
+	lockdep_set_class_and_name(lock, key, name);
+}
+
+unsigned long rkvm_raw_lock(raw_spinlock_t *lock)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void rkvm_raw_unlock(raw_spinlock_t *lock, unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(lock, flags);
+}
+
+#ifdef CONFIG_X86_64
+/* Makes a CPU take an interrupt; any context but NMI. */
+void rkvm_interrupt_cpu(int cpu)
+{
+	smp_send_reschedule(cpu);
+}
+#else
+static void rkvm_nothing(void *unused)
+{
+}
+
+static DEFINE_PER_CPU(call_single_data_t, rkvm_interrupt) = CSD_INIT(rkvm_nothing, NULL);
+
+/* The same where smp_send_reschedule() is not exported. One that is under way already is as good. */
+void rkvm_interrupt_cpu(int cpu)
+{
+	smp_call_function_single_async(cpu, per_cpu_ptr(&rkvm_interrupt, cpu));
+}
+#endif
+
+void rkvm_waiter_init(struct rcuwait *wait)
+{
+	rcuwait_init(wait);
+}
+
+void rkvm_waiter_wake(struct rcuwait *wait)
+{
+	rcuwait_wake_up(wait);
+}
+
+void rkvm_waiter_prepare(struct rcuwait *wait)
+{
+	prepare_to_rcuwait(wait);
+}
+
+/* From here on a wake-up ends the sleep that follows, whatever is looked at in between. */
+void rkvm_waiter_begin(void)
+{
+	set_current_state(TASK_INTERRUPTIBLE);
+}
+
+void rkvm_waiter_finish(struct rcuwait *wait)
+{
+	finish_rcuwait(wait);
+}
+
+void rkvm_sleep(void)
+{
+	schedule();
+}
+
+/* True if the time is over, false if something woke the task before. */
+bool rkvm_sleep_for(u64 ns)
+{
+	ktime_t time = ns_to_ktime(min_t(u64, ns, KTIME_MAX));
+
+	return schedule_hrtimeout(&time, HRTIMER_MODE_REL_HARD) == 0;
+}
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+u64 rkvm_now(void)
+{
+	return ktime_get_ns();
+}
+
+void rkvm_timer_init(struct hrtimer *timer, enum hrtimer_restart (*handler)(struct hrtimer *))
+{
+	hrtimer_setup(timer, handler, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
+}
+
+void rkvm_timer_start(struct hrtimer *timer, u64 at)
+{
+	hrtimer_start(timer, ns_to_ktime(min_t(u64, at, KTIME_MAX)), HRTIMER_MODE_ABS_HARD);
+}
+
+void rkvm_timer_cancel(struct hrtimer *timer)
+{
+	hrtimer_cancel(timer);
+}
+
+struct rkvm_poll {
+	poll_table table;
+	wait_queue_entry_t *entry;
+	int error;
+};
+
+static void rkvm_poll_attach(struct file *file, wait_queue_head_t *queue, poll_table *table)
+{
+	struct rkvm_poll *poll = container_of(table, struct rkvm_poll, table);
+
+	poll->error = add_wait_queue_priority_exclusive(queue, poll->entry);
+}
+
+/*
+ * Puts an entry before all others of the eventfd's wait queue, to be woken alone. Returns 1 if the eventfd
+ * is signalled already, 0 if not, -EBUSY if the queue has such an entry.
+ */
+int rkvm_eventfd_listen(struct file *file, wait_queue_func_t wake, wait_queue_entry_t *entry)
+{
+	struct rkvm_poll poll = { .entry = entry };
+	__poll_t events;
+
+	init_waitqueue_func_entry(entry, wake);
+	init_poll_funcptr(&poll.table, rkvm_poll_attach);
+	events = vfs_poll(file, &poll.table);
+	if (poll.error)
+		return poll.error;
+	return !!(events & EPOLLIN);
 }

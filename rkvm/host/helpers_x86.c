@@ -11,6 +11,7 @@
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/syscore_ops.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/cpufeature.h>
@@ -324,4 +325,32 @@ int rkvm_rdmsr_safe(u32 msr, u64 *value)
 unsigned int rkvm_tsc_khz(void)
 {
 	return tsc_khz;
+}
+
+/* TSC, nanoseconds since boot at the rate of the raw clock, and CLOCK_REALTIME, as close together as can be. */
+void rkvm_read_clocks(u64 *tsc, u64 *boot, u64 *real)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	*tsc = rdtsc_ordered();
+	*boot = ktime_to_ns(ktime_get_raw());
+	*real = ktime_get_real_ns();
+	local_irq_restore(flags);
+	*boot += ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
+}
+
+bool rkvm_tsc_is_stable(void)
+{
+	return tsc_khz && !check_tsc_unstable();
+}
+
+/* How long the current task has waited for a CPU, in nanoseconds; 0 for a kernel that does not count that. */
+u64 rkvm_run_delay(void)
+{
+#ifdef CONFIG_SCHED_INFO
+	return current->sched_info.run_delay;
+#else
+	return 0;
+#endif
 }

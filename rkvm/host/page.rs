@@ -7,7 +7,7 @@
 
 use super::bindings;
 use crate::types::{Hpa, PAGE_SIZE};
-use core::{mem::ManuallyDrop, ptr::NonNull};
+use core::{mem::ManuallyDrop, ptr::NonNull, sync::atomic::AtomicU32};
 use kernel::{mm::virt::VmaMixedMap, page::BorrowedPage, prelude::*};
 
 /// An owned page, zeroed when it was allocated, charged to the task's memory cgroup.
@@ -38,6 +38,13 @@ impl KernelPage {
     /// The first of the page's [`PAGE_SIZE`] bytes.
     pub fn as_ptr(&self) -> *mut u8 {
         self.0.as_ptr()
+    }
+
+    /// The page as words that user space may change at any time.
+    pub fn words(&self) -> &[AtomicU32; PAGE_SIZE / size_of::<u32>()] {
+        // SAFETY: the page is aligned, initialised and as long as the array, and lives as long as the
+        // borrow. Any bytes are valid words, and atomic ones may be shared.
+        unsafe { self.0.cast().as_ref() }
     }
 
     /// Writes `bytes` at the start of the page, which nothing else uses yet.

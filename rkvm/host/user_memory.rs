@@ -42,3 +42,17 @@ pub fn read_u64(hva: Hva) -> Result<u64> {
 pub fn write(hva: Hva, data: &[u8]) -> Result {
     slice(hva, data.len()).writer().write_slice(data)
 }
+
+/// Reads a byte without sleeping. `EFAULT` if it is not present.
+pub fn read_u8_present(hva: Hva) -> Result<u8> {
+    let mut value = 0;
+    // SAFETY: any address may be passed; `value` is valid for the result.
+    to_result(unsafe { bindings::rkvm_read_user_u8_nofault(hva.raw(), &mut value) })?;
+    Ok(value)
+}
+
+/// Writes a byte without sleeping. `EFAULT` if it is not present and writable.
+pub fn write_u8_present(hva: Hva, value: u8) -> Result {
+    // SAFETY: any address may be passed.
+    to_result(unsafe { bindings::rkvm_write_user_u8_nofault(hva.raw(), value) })
+}

@@ -39,13 +39,18 @@ impl UserPage {
 
     /// The page at `hva` of the current process, faulted in; sleeps.
     ///
-    /// `EFAULT` where nothing is mapped or the mapping forbids `intent`, `EHWPOISON` for a page whose
-    /// memory has failed, `EINTR` if the task was killed meanwhile.
+    /// `EFAULT` where nothing is mapped or the mapping forbids `intent`, `EINTR` if the task has a signal,
+    /// which it gets here for a page whose memory has failed: SIGBUS with BUS_MCEERR_AR.
     pub fn fault_in(hva: Hva, intent: Intent) -> Result<Self> {
         let mut page = core::ptr::null_mut();
         let write = intent == Intent::Write;
         // SAFETY: `page` is valid for the result, and the task has an mm since it is in an ioctl.
         let count = unsafe { bindings::rkvm_page_slow(hva.raw() as usize, write, &mut page) };
+        if count == -i64::from(kernel::bindings::EHWPOISON) as isize {
+            // SAFETY: sends a signal to the current task.
+            unsafe { bindings::rkvm_report_memory_failure(hva.raw() as usize) };
+            return Err(EINTR);
+        }
         if count < 0 {
             return Err(Error::from_errno(count as i32));
         }

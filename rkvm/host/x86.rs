@@ -3,6 +3,7 @@
 //! The x86 host: its system registers, its FPU, and the state that a VM exit does not bring back.
 
 pub mod breakpoints;
+pub mod clocks;
 pub mod fpu;
 pub mod nmi;
 pub mod registers;

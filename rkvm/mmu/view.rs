@@ -89,8 +89,8 @@ impl View {
         }
     }
 
-    /// Handles a fault; sleeps. `EFAULT` where the VMM has no memory for the page, `EHWPOISON` where it
-    /// has failed, `ENOMEM` without memory for tables, `EINTR` if the task is to die.
+    /// Handles a fault; sleeps. `EFAULT` where the VMM has no memory for the page, `ENOMEM` without memory
+    /// for tables, `EINTR` if the task has a signal: where the memory has failed it gets SIGBUS.
     pub fn fault(&mut self, mmu: &Mmu, gfn: Gfn, wanted: Access) -> Result<Fault> {
         loop {
             self.refresh(mmu);
@@ -188,6 +188,16 @@ impl View {
         modify: impl FnOnce(Hva) -> Result<T>,
     ) -> Result<T> {
         let _using = self.enter(mmu);
+        self.modify_entered(gpa, bytes, modify)
+    }
+
+    /// [`View::modify`] with the current slots, which stay.
+    fn modify_entered<T>(
+        &mut self,
+        gpa: Gpa,
+        bytes: usize,
+        modify: impl FnOnce(Hva) -> Result<T>,
+    ) -> Result<T> {
         if self.is_readonly(gpa) {
             return Err(EFAULT);
         }
@@ -199,6 +209,21 @@ impl View {
             self.slots.mark_dirty(slot, gfn);
         }
         result
+    }
+
+    /// [`View::modify`] without sleeping, if `modify` does not sleep. `EAGAIN` if the slots have changed.
+    pub fn modify_present<T>(
+        &mut self,
+        mmu: &Mmu,
+        gpa: Gpa,
+        bytes: usize,
+        modify: impl FnOnce(Hva) -> Result<T>,
+    ) -> Result<T> {
+        let _using = mmu.shared.users.enter(self.generation);
+        if !self.is_current(mmu) {
+            return Err(EAGAIN);
+        }
+        self.modify_entered(gpa, bytes, modify)
     }
 
     /// Calls `access` with the VMM's memory behind an access that stays within one page.

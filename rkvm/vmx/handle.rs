@@ -7,11 +7,13 @@
 
 mod control;
 mod event;
+mod hypercall;
 mod memory;
 mod msr;
 mod task_switch;
 
 use crate::{
+    bus::Handled,
     host::{cpu::IrqOff, x86::nmi},
     run_page::{RunPage, UserExit},
     vmx::{
@@ -71,12 +73,13 @@ pub fn handle(
         Reason::DebugRegister => control::debug_register(core, loaded),
         Reason::Xsetbv => control::xsetbv(core, loaded),
         Reason::TripleFault => Some(Leave::User(UserExit::Shutdown)),
-        Reason::Vmcall => vmcall(core, loaded),
+        Reason::Vmcall => hypercall::vmcall(core, loaded),
         // Memory is coherent: there is nothing to write back.
         Reason::Invd | Reason::Wbinvd => done(core, loaded),
         // A hint that nothing else waits for.
         Reason::Pause => done(core, loaded),
-        Reason::PreemptionTimer => Some(Leave::Interrupt),
+        // The local APIC's timer is looked at before the next entry.
+        Reason::PreemptionTimer => None,
         // Counters and instructions that no guest is offered.
         Reason::Rdpmc => raise(core, Event::GENERAL_PROTECTION),
         Reason::Getsec
@@ -147,39 +150,30 @@ fn cpuid(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     done(core, loaded)
 }
 
-/// IN, OUT, INS or OUTS: the VMM's devices answer.
+/// IN, OUT, INS or OUTS: devices answer.
 #[inline(always)]
 fn io(core: &mut Core, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
     let qualification = IoQualification::new(loaded.read(EXIT_QUALIFICATION));
     if qualification.is_string() {
         return Some(Leave::PortString);
     }
+    if port::try_devices(core, loaded, qualification) == Handled::Yes {
+        return None;
+    }
     let exit = port::begin(core, loaded, page, qualification);
     Some(Leave::User(exit))
 }
 
-/// HLT: the VMM has the interrupt controller, and waits.
+/// HLT: whoever has the local APIC waits.
 fn hlt(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     core.skip(loaded);
-    Some(Leave::User(UserExit::Hlt))
-}
-
-/// VMCALL: no hypercall exists yet, which the guest is told. From user mode it may not even ask.
-fn vmcall(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
-    const KVM_ENOSYS: i64 = -1000;
-    const KVM_EPERM: i64 = -1;
-    let answer = if core.guest.cpl(loaded) == 0 {
-        KVM_ENOSYS
-    } else {
-        KVM_EPERM
-    };
-    let value = if core.guest.code_rights(loaded).is_long() {
-        answer as u64
-    } else {
-        u64::from(answer as u32)
-    };
-    core.guest.registers.set(Gpr::RAX, value);
-    done(core, loaded)
+    if core.apic.is_none() {
+        return Some(Leave::User(UserExit::Hlt));
+    }
+    if core.guest_debug.is_stepping() {
+        return Some(Leave::User(core.step_into_halt(loaded)));
+    }
+    (!core.is_woken(loaded)).then_some(Leave::Halt)
 }
 
 /// An exit that should not happen with the controls that are set.

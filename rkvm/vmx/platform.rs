@@ -25,12 +25,15 @@ use crate::{
         vpid::Vpids,
     },
     x86::{
+        clock,
         cpuid::{self, xsave::XsaveLayout, CpuidEntry, LocalApic, Registers},
-        ioctl,
+        guest_debug, ioctl,
         msr::{self, FeatureMsrs},
+        interrupts,
         regs::Xcr0,
+        routing,
         shared_msrs::HostMsrs,
-        MAX_VCPUS, MAX_VCPU_ID,
+        vm_settings, MAX_VCPUS, MAX_VCPU_ID,
     },
 };
 use kernel::{prelude::*, sync::Arc};
@@ -128,7 +131,11 @@ impl Platform {
         let host = cpuid::Host {
             xcr0: host_xcr0.unwrap_or_default(),
             controls: controls.initial.secondary,
-            local_apic: LocalApic::Userspace,
+            local_apic: if controls.preemption_timer.is_some() {
+                LocalApic::InKernel
+            } else {
+                LocalApic::Userspace
+            },
         };
         let supported_cpuid = cpuid::supported(host_cpuid, &host, &xsave_layout)?;
         let feature_msrs = FeatureMsrs::new(
@@ -197,11 +204,20 @@ impl Platform {
             uapi::RKVM_GET_MSR_FEATURE_INDEX_LIST => {
                 ioctl::get_msr_list(msr::index::FEATURES, argument)
             }
+            uapi::RKVM_X86_GET_MCE_CAP_SUPPORTED => {
+                argument.write(&msr::machine_check::SUPPORTED).map(|()| 0)
+            }
             uapi::RKVM_GET_MSRS => {
                 ioctl::get_msrs(argument, |index| self.feature_msrs.read(index).ok())
             }
             _ => Err(ENOTTY),
         }
+    }
+
+    /// Whether interrupt controllers can be in the kernel: the local APICs' timers are the processors' preemption
+    /// timers.
+    pub fn has_local_apics(&self) -> bool {
+        self.controls.preemption_timer.is_some()
     }
 
     /// KVM_CHECK_EXTENSION for what x86 has.
@@ -214,7 +230,36 @@ impl Platform {
             | uapi::KVM_CAP_XSAVE
             | uapi::KVM_CAP_DEBUGREGS
             | uapi::KVM_CAP_VCPU_EVENTS
-            | uapi::KVM_CAP_GET_MSR_FEATURES => 1,
+            | uapi::KVM_CAP_CLOCKSOURCE
+            | uapi::KVM_CAP_KVMCLOCK_CTRL
+            | uapi::KVM_CAP_GET_MSR_FEATURES
+            | uapi::KVM_CAP_SREGS2
+            | uapi::KVM_CAP_GET_TSC_KHZ
+            | uapi::KVM_CAP_VCPU_ATTRIBUTES
+            | uapi::KVM_CAP_SET_GUEST_DEBUG
+            | uapi::KVM_CAP_X86_ROBUST_SINGLESTEP
+            | uapi::KVM_CAP_SET_TSS_ADDR
+            | uapi::KVM_CAP_SET_IDENTITY_MAP_ADDR
+            | uapi::KVM_CAP_ENABLE_CAP
+            | uapi::KVM_CAP_ENABLE_CAP_VM => 1,
+            uapi::KVM_CAP_SET_GUEST_DEBUG2 => guest_debug::FLAGS as isize,
+            uapi::KVM_CAP_XSAVE2 => ioctl::xsave::size(self) as isize,
+            uapi::KVM_CAP_SYNC_REGS => ioctl::sync_regs::SETS as isize,
+            uapi::KVM_CAP_MCE => msr::machine_check::BANKS as isize,
+            uapi::KVM_CAP_X86_DISABLE_EXITS => vm_settings::DISABLED_EXITS as isize,
+            uapi::KVM_CAP_ADJUST_CLOCK => clock::VALID_FLAGS as isize,
+            uapi::KVM_CAP_IRQCHIP
+            | uapi::KVM_CAP_IRQ_INJECT_STATUS
+            | uapi::KVM_CAP_PIT2
+            | uapi::KVM_CAP_PIT_STATE2
+            | uapi::KVM_CAP_REINJECT_CONTROL
+            | uapi::KVM_CAP_MP_STATE
+            | uapi::KVM_CAP_SIGNAL_MSI
+            | uapi::KVM_CAP_SPLIT_IRQCHIP
+            | uapi::KVM_CAP_SET_BOOT_CPU_ID
+            | uapi::KVM_CAP_TSC_DEADLINE_TIMER => isize::from(self.has_local_apics()),
+            uapi::KVM_CAP_IRQ_ROUTING if self.has_local_apics() => routing::MAX_ROUTES as isize,
+            uapi::KVM_CAP_X2APIC_API if self.has_local_apics() => interrupts::X2APIC_API as isize,
             uapi::KVM_CAP_XCRS => isize::from(self.host_xcr0.is_some()),
             uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,
             uapi::KVM_CAP_MAX_VCPUS => MAX_VCPUS as isize,

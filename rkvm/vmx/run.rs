@@ -28,6 +28,7 @@ use crate::{
         vmcs::{Loaded, Residence},
     },
     x86::{
+        activity::Activity,
         event::Event,
         extended_state::ExtendedState,
         machine::{Known, TaskSwitch},
@@ -63,6 +64,10 @@ pub enum Leave {
     PortString,
     /// A control-register write wants the PDPTEs loaded first.
     LoadPdptes(PagingState),
+    /// The guest's paravirtual interface wants something done.
+    Paravirtual,
+    /// The guest has executed HLT and nothing is there to wake it.
+    Halt,
     /// The guest switches tasks.
     TaskSwitch(TaskSwitch),
     /// The guest made a split lock at this address, and will make it again.
@@ -77,9 +82,27 @@ impl Core {
     /// Runs the guest until the thread has to do something in process context, and does it. `None` if the
     /// guest can go on.
     pub fn run_once(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Result<Option<UserExit>> {
+        if let Some(vector) = self.ended.take() {
+            return Ok(Some(UserExit::IoapicEoi(vector)));
+        }
+        if self.activity != Activity::Running {
+            return self.wait().map(|()| None);
+        }
+        self.serve_pv();
         match self.run_loaded(fpu, page) {
             Leave::Interrupt | Leave::Reload => Ok(None),
-            Leave::Work => handle_pending_work().map(|()| None),
+            Leave::Work => {
+                self.mark_preempted();
+                handle_pending_work().map(|()| None)
+            }
+            Leave::Paravirtual => {
+                self.serve_pv();
+                Ok(None)
+            }
+            Leave::Halt => {
+                self.activity = Activity::Halted;
+                Ok(None)
+            }
             Leave::Fault(fault) => self.fault(fpu, page, &fault),
             Leave::Mmio(known) => self.emulate(fpu, page, known),
             Leave::PortString => self.emulate(fpu, page, None),
@@ -192,6 +215,10 @@ impl Core {
         }
         self.host.refresh_controls(loaded, &irq_off);
         self.kick.enter(loaded.here(), &irq_off);
+        if self.is_time_stale() {
+            self.kick.leave();
+            return Leave::Paravirtual;
+        }
         self.flush_stale_translations();
         fpu.ensure_loaded(&irq_off);
         let extended = ExtendedState::enter(self, &irq_off);
@@ -266,9 +293,16 @@ impl Core {
     /// Arranges for events to be delivered by the entry.
     #[inline(always)]
     fn prepare_entry(&mut self, loaded: &Loaded) -> Option<Leave> {
+        let mut interrupt = self.events.interrupt.is_some();
+        if self.apic.is_some() {
+            if let Some(leave) = self.prepare_apic(loaded) {
+                return Some(leave);
+            }
+            interrupt |= self.has_apic_interrupt();
+        }
         let events = &self.events;
-        let idle = events.due.is_none()
-            && events.interrupt.is_none()
+        let idle = !interrupt
+            && events.due.is_none()
             && events.nmis == 0
             && !events.triple_fault
             && !self.window_requested;
@@ -296,6 +330,10 @@ impl Core {
             self.inject(loaded, event);
             injected = true;
         }
+        if self.guest_debug.blocks_interrupts() {
+            self.set_primary(loaded, primary);
+            return None;
+        }
         if self.events.nmis > 0 {
             let blocked =
                 loaded.read(GUEST_INTERRUPTIBILITY) & (BLOCKING_BY_NMI | BLOCKING_BY_STI_OR_MOV_SS);
@@ -310,11 +348,13 @@ impl Core {
                 }
             }
         }
-        let acceptable = !injected && self.accepts_interrupt(loaded);
-        match self.events.interrupt.take_if(|_| acceptable) {
-            Some(vector) => self.inject(loaded, Event::interrupt(vector)),
-            None if self.events.interrupt.is_none() && !self.window_requested => (),
-            None => primary = primary.with(PrimaryControls::INTERRUPT_WINDOW_EXITING),
+        if !injected && self.accepts_interrupt(loaded) {
+            if let Some(vector) = self.next_interrupt() {
+                self.inject(loaded, Event::interrupt(vector));
+            }
+        }
+        if self.has_interrupt() || self.window_requested {
+            primary = primary.with(PrimaryControls::INTERRUPT_WINDOW_EXITING);
         }
         self.set_primary(loaded, primary);
         None
@@ -327,6 +367,10 @@ impl Core {
         } else {
             event.without_error_code()
         };
+        if !self.controls.primary.contains(PrimaryControls::HLT_EXITING) {
+            // The guest may be halted, and few events are allowed there.
+            loaded.write(GUEST_ACTIVITY_STATE, 0);
+        }
         if event.info.has_error_code() {
             loaded.write(ENTRY_EXCEPTION_ERROR_CODE, event.error_code);
         }

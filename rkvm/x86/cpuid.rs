@@ -13,6 +13,7 @@ pub mod xsave;
 use crate::vmx::controls::SecondaryControls;
 use crate::x86::cpuid::feature::{Condition, Register};
 use crate::x86::cpuid::xsave::XsaveLayout;
+use crate::x86::pv::features as pv;
 use crate::x86::regs::Xcr0;
 use kernel::prelude::*;
 
@@ -370,17 +371,16 @@ impl<F: Fn(u32, u32) -> Registers> List<'_, F> {
     }
 
     fn hypervisor(&mut self) -> Result {
+        let [ebx, ecx, edx] = pv::SIGNATURE;
         let signature = Registers {
             eax: leaf::KVM_FEATURES,
-            ebx: u32::from_le_bytes(*b"KVMK"),
-            ecx: u32::from_le_bytes(*b"VMKV"),
-            edx: u32::from_le_bytes(*b"M\0\0\0"),
+            ebx,
+            ecx,
+            edx,
         };
         self.push(leaf::HYPERVISOR, signature)?;
-        /// KVM_FEATURE_NOP_IO_DELAY: writes to port 0x80 are not needed to pass time.
-        const NOP_IO_DELAY: u32 = 1 << 1;
         let features = Registers {
-            eax: NOP_IO_DELAY,
+            eax: pv::offered(self.host.local_apic),
             ..Registers::default()
         };
         self.push(leaf::KVM_FEATURES, features)

@@ -28,14 +28,25 @@ enum Place {
     RegistersButStatus,
 }
 
+/// What the processor watches for.
+#[derive(Clone, Copy, Debug)]
+pub struct Breakpoints {
+    /// DR0 to DR3: linear addresses.
+    pub address: [u64; 4],
+    /// DR7.
+    pub control: Dr7,
+}
+
 /// DR0 to DR3, DR6 and DR7.
 #[derive(Clone, Copy, Debug)]
 pub struct DebugRegisters {
     /// DR0 to DR3: linear addresses.
     pub address: [u64; 4],
     dr6: Dr6,
-    /// DR7; the VMCS has the same value.
+    /// DR7.
     pub dr7: Dr7,
+    /// Breakpoints of the VMM's, which take the place of the guest's.
+    foreign: Option<Breakpoints>,
     place: Place,
 }
 
@@ -45,6 +56,7 @@ impl Default for DebugRegisters {
             address: [0; 4],
             dr6: reset::DR6,
             dr7: reset::DR7,
+            foreign: None,
             place: Place::Memory,
         }
     }
@@ -70,12 +82,27 @@ impl DebugRegisters {
         }
     }
 
+    /// Puts breakpoints of the VMM's in the place of the guest's, or takes them away.
+    pub fn set_foreign(&mut self, foreign: Option<Breakpoints>) {
+        self.foreign = foreign;
+    }
+
+    /// The breakpoints that the processor watches for while the guest runs; the VMCS has this DR7.
+    #[inline]
+    pub fn effective(&self) -> Breakpoints {
+        self.foreign.unwrap_or(Breakpoints {
+            address: self.address,
+            control: self.dr7,
+        })
+    }
+
     /// Before an entry.
     #[inline]
     pub fn enter(&mut self, _irq_off: &IrqOff<'_>) {
-        if self.dr7.intersects(Self::ENABLED) {
+        let breakpoints = self.effective();
+        if breakpoints.control.intersects(Self::ENABLED) {
             let registers = DebugAddresses {
-                address: self.address,
+                address: breakpoints.address,
                 status: self.dr6.raw(),
             };
             // SAFETY: interrupts stay off until `leave`; DR6 went through `write_dr6`, or was read

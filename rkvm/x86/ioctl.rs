@@ -5,8 +5,12 @@
 mod debugregs;
 mod events;
 mod fpu;
+mod lapic;
+mod machine_check;
 mod sregs;
-mod xsave;
+pub mod sync_regs;
+mod tsc;
+pub mod xsave;
 
 use crate::{
     host::bindings as uapi,
@@ -14,6 +18,7 @@ use crate::{
     x86::{
         cpuid::{guest::GuestCpuid, CpuidEntry, MAX_ENTRIES},
         insn::Gpr,
+        lapic::STATE_BYTES,
         msr::Initiator,
         vcpu::{Core, Vcpu},
     },
@@ -44,6 +49,24 @@ pub fn is_vcpu_ioctl(cmd: u32) -> bool {
             | uapi::RKVM_SET_DEBUGREGS
             | uapi::RKVM_GET_VCPU_EVENTS
             | uapi::RKVM_SET_VCPU_EVENTS
+            | uapi::RKVM_GET_SREGS2
+            | uapi::RKVM_SET_SREGS2
+            | uapi::RKVM_GET_XSAVE2
+            | uapi::RKVM_GET_TSC_KHZ
+            | uapi::RKVM_SET_TSC_KHZ
+            | uapi::RKVM_SET_GUEST_DEBUG
+            | uapi::RKVM_X86_SETUP_MCE
+            | uapi::RKVM_X86_SET_MCE
+            | uapi::RKVM_HAS_DEVICE_ATTR
+            | uapi::RKVM_GET_DEVICE_ATTR
+            | uapi::RKVM_SET_DEVICE_ATTR
+            | uapi::RKVM_ENABLE_CAP
+            | uapi::RKVM_SMI
+            | uapi::RKVM_KVMCLOCK_CTRL
+            | uapi::RKVM_GET_LAPIC
+            | uapi::RKVM_SET_LAPIC
+            | uapi::RKVM_GET_MP_STATE
+            | uapi::RKVM_SET_MP_STATE
     )
 }
 
@@ -69,6 +92,32 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
         uapi::RKVM_SET_DEBUGREGS => debugregs::set(core, &argument.read()?)?,
         uapi::RKVM_GET_VCPU_EVENTS => argument.write(&events::get(core))?,
         uapi::RKVM_SET_VCPU_EVENTS => events::set(core, &argument.read()?)?,
+        uapi::RKVM_GET_SREGS2 => argument.write(&sregs::get2(core))?,
+        uapi::RKVM_SET_SREGS2 => sregs::set2(core, &argument.read()?)?,
+        uapi::RKVM_GET_XSAVE2 => xsave::get2(&mut vcpu.fpu, core, argument)?,
+        uapi::RKVM_GET_TSC_KHZ => return Ok(core.tsc_khz as isize),
+        // The frequency is the argument's lower half, as for C KVM.
+        uapi::RKVM_SET_TSC_KHZ => tsc::set_khz(core, argument.raw() as u32)?,
+        uapi::RKVM_SET_GUEST_DEBUG => core.set_guest_debug(&argument.read()?)?,
+        uapi::RKVM_X86_SETUP_MCE => machine_check::setup(core, argument.read()?)?,
+        uapi::RKVM_X86_SET_MCE => machine_check::inject(core, &argument.read()?)?,
+        uapi::RKVM_HAS_DEVICE_ATTR | uapi::RKVM_GET_DEVICE_ATTR | uapi::RKVM_SET_DEVICE_ATTR => {
+            tsc::attribute(core, cmd, &argument.read()?)?;
+        }
+        uapi::RKVM_ENABLE_CAP => {
+            argument.read::<uapi::kvm_enable_cap>()?;
+            // There is no capability that a vCPU has to turn on.
+            return Err(EINVAL);
+        }
+        uapi::RKVM_KVMCLOCK_CTRL => core.stop_clock()?,
+        uapi::RKVM_GET_LAPIC => argument.write_bytes(&lapic::get(core)?)?,
+        uapi::RKVM_SET_LAPIC => {
+            let mut state = [0; STATE_BYTES];
+            argument.read_bytes(&mut state)?;
+            lapic::set(core, &state)?;
+        }
+        uapi::RKVM_GET_MP_STATE => argument.write(&lapic::mp_state(core))?,
+        uapi::RKVM_SET_MP_STATE => lapic::set_mp_state(core, &argument.read()?)?,
         uapi::RKVM_GET_MSRS => {
             return get_msrs(argument, |index| {
                 let loaded = core.load();
@@ -179,6 +228,7 @@ fn set_msrs(core: &mut Core, argument: UserAddress) -> Result<isize> {
     let cr4 = core.guest.cr4(&loaded);
     core.refresh_cpuid(cr4);
     drop(loaded);
+    core.agree_on_tsc();
     Ok(count)
 }
 

@@ -23,7 +23,10 @@ use crate::{
         insn::{self, AddressSize, CodeSize, Gpr, Insn, Op, Segment, Xmm},
         paging::{self, ErrorCode},
         port,
-        regs::segment::{Segment as SegmentState, SegmentRegister},
+        regs::{
+            segment::{Segment as SegmentState, SegmentRegister},
+            Rflags,
+        },
         vcpu::{Core, Pending},
     },
 };
@@ -39,6 +42,14 @@ pub struct Emulation {
     insn: Option<Insn>,
     context: Context,
     replay: Replay,
+}
+
+impl Emulation {
+    /// RFLAGS.TF has become `tf` while the VMM was answering.
+    pub fn set_tf(&mut self, tf: Rflags) {
+        let rflags = Rflags::new(self.context.rflags);
+        self.context.rflags = rflags.without(Rflags::TF).with(tf).raw();
+    }
 }
 
 /// Why an instruction cannot go on.
@@ -259,9 +270,9 @@ impl GuestMachine<'_, '_> {
             .ok_or(Stop::Unhandleable)?;
         if insn.op == Op::Outs {
             self.read(address, item)?;
-            self.replay.port_out(port, item, self.page)?;
+            self.replay.port_out(self.core, port, item, self.page)?;
         } else {
-            self.replay.port_in(port, item)?;
+            self.replay.port_in(self.core, port, item)?;
             self.write(address, item)?;
         }
         Ok(string::advance(insn, self, 1))
@@ -373,7 +384,7 @@ impl Machine for GuestMachine<'_, '_> {
             if this.core.is_ram(gpa) {
                 this.core.read_ram(gpa, part)
             } else {
-                this.replay.mmio_read(gpa, part)
+                this.replay.mmio_read(this.core, gpa, part)
             }
         })
     }
@@ -385,7 +396,7 @@ impl Machine for GuestMachine<'_, '_> {
             if this.core.is_writable_ram(gpa) {
                 this.core.write_ram(gpa, part)
             } else {
-                this.replay.mmio_write(gpa, part)
+                this.replay.mmio_write(this.core, gpa, part)
             }
         })
     }

@@ -16,6 +16,7 @@ use crate::x86::cpuid::guest::GuestFeatures;
 use crate::x86::msr::index::*;
 use crate::x86::msr::machine_check::MachineCheck;
 use crate::x86::msr::mtrr::Mtrrs;
+use crate::x86::pv::msrs::{self as pv, PvMsrs};
 use crate::x86::regs::is_canonical;
 use crate::x86::regs::rules::PagingState;
 
@@ -86,6 +87,12 @@ pub trait Backing {
 
     /// Adds to the guest's TSC, modulo 2^64.
     fn shift_tsc(&mut self, delta: u64);
+
+    /// The address of the wall clock's structure, which is the VM's.
+    fn wall_clock(&self) -> u64;
+
+    /// Sets the address of the wall clock's structure.
+    fn set_wall_clock(&mut self, address: u64);
 }
 
 /// The value of IA32_PAT after power-up (SDM volume 3, section 13.12.4).
@@ -177,6 +184,8 @@ pub struct Msrs {
     power_control: u64,
     mtrrs: Mtrrs,
     machine_check: MachineCheck,
+    /// The paravirtual interface.
+    pub pv: PvMsrs,
 }
 
 impl Msrs {
@@ -199,12 +208,18 @@ impl Msrs {
             power_control: 0,
             mtrrs: Mtrrs::reset(),
             machine_check: MachineCheck::reset(),
+            pv: PvMsrs::reset(),
         }
     }
 
     /// IA32_APIC_BASE.
     pub const fn apic_base(&self) -> u64 {
         self.apic_base
+    }
+
+    /// The machine-check registers.
+    pub fn machine_check(&mut self) -> &mut MachineCheck {
+        &mut self.machine_check
     }
 
     /// Whether CPUID faults outside of CPL 0, as the guest may ask for.
@@ -255,7 +270,8 @@ impl Msrs {
             IA32_PERF_STATUS => PERF_STATUS_VALUE,
             MSR_BBL_CR_CTL3 => L2_CONTROL_VALUE,
             _ if mtrr::is_mtrr(msr) => self.mtrrs.read(msr)?,
-            _ if machine_check::is_machine_check(msr) => self.machine_check.read(msr)?,
+            _ if machine_check::is_machine_check(msr) => self.machine_check.read(msr, initiator)?,
+            _ if pv::is_pv(msr) => self.pv.read(msr, &features.pv, backing)?,
             _ if index::READS_AS_ZERO.contains(&msr) => 0,
             _ => return Err(Refusal::Unsupported),
         };
@@ -331,6 +347,7 @@ impl Msrs {
             _ if machine_check::is_machine_check(msr) => {
                 self.machine_check.write(msr, value, initiator)?;
             }
+            _ if pv::is_pv(msr) => self.pv.write(msr, value, &features.pv, backing)?,
             _ if index::IGNORES_WRITES.contains(&msr) => (),
             _ => return Err(Refusal::Unsupported),
         }
@@ -391,11 +408,7 @@ impl Msrs {
         features: &GuestFeatures,
     ) -> Result<(), Refusal> {
         const MODE: u64 = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
-        let x2apic = match features.has_x2apic() {
-            true => 0,
-            false => APIC_BASE_X2APIC,
-        };
-        let reserved = APIC_BASE_RESERVED | x2apic | features.limits.physical_bits.reserved();
+        let reserved = APIC_BASE_RESERVED | features.apic_base_reserved();
         let (old, new) = (self.apic_base & MODE, value & MODE);
         let legal = match (old, new) {
             (_, APIC_BASE_X2APIC) => false,

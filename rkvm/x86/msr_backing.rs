@@ -68,13 +68,21 @@ impl Backing for Registers<'_> {
     }
 
     fn set_tsc(&mut self, value: u64) {
-        *self.tsc_offset = self.vm.set_tsc(value);
+        *self.tsc_offset = self.vm.clock().set_tsc(value);
         self.loaded.write(TSC_OFFSET, *self.tsc_offset);
     }
 
     fn shift_tsc(&mut self, delta: u64) {
         *self.tsc_offset = self.tsc_offset.wrapping_add(delta);
         self.loaded.write(TSC_OFFSET, *self.tsc_offset);
+    }
+
+    fn wall_clock(&self) -> u64 {
+        self.vm.clock().wall_clock()
+    }
+
+    fn set_wall_clock(&mut self, address: u64) {
+        self.vm.clock().set_wall_clock(address);
     }
 }
 
@@ -86,6 +94,9 @@ impl Core {
         index: u32,
         initiator: Initiator,
     ) -> Result<u64, Refusal> {
+        if let Some(result) = self.read_apic_msr(index) {
+            return result;
+        }
         let registers = Registers {
             loaded,
             guest: &mut self.guest,
@@ -105,6 +116,9 @@ impl Core {
         value: u64,
         initiator: Initiator,
     ) -> Result<(), Refusal> {
+        if let Some(result) = self.write_apic_msr(index, value, initiator) {
+            return result;
+        }
         let mut registers = Registers {
             loaded,
             guest: &mut self.guest,

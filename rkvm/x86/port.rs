@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Port I/O that the VMM carries out: IN and OUT. INS and OUTS go through
+//! Port I/O: IN and OUT, which a device in the kernel or the VMM carries out. INS and OUTS go through
 //! [`machine`](crate::x86::machine), which also reaches memory.
 
 use crate::{
+    bus::Handled,
     run_page::{Direction, PortAccess, RunPage, UserExit},
     vmx::{exit::IoQualification, field::EXIT_INSTRUCTION_LENGTH, vmcs::Loaded},
     x86::{
+        devices::Address,
         insn::Gpr,
         vcpu::{Core, Pending},
     },
@@ -19,6 +21,31 @@ pub struct PortIo {
     size: u8,
     rip: u64,
     length: u32,
+}
+
+/// Has a device in the kernel carry out an IN or OUT. The instruction is executed then.
+#[inline]
+pub fn try_devices(core: &mut Core, loaded: &Loaded, qualification: IoQualification) -> Handled {
+    let size = qualification.size();
+    let port = Address::Port(qualification.port());
+    let rax = core.guest.registers.get(Gpr::RAX);
+    let mut data = (rax as u32).to_le_bytes();
+    let Some(item) = data.get_mut(..size.into()) else {
+        return Handled::No;
+    };
+    let handled = if qualification.is_in() {
+        core.device_read(loaded.here(), port, item)
+    } else {
+        core.device_write(loaded.here(), port, item)
+    };
+    if handled == Handled::Yes {
+        if qualification.is_in() {
+            let rax = merge_rax(rax, u32::from_le_bytes(data), size);
+            core.guest.registers.set(Gpr::RAX, rax);
+        }
+        core.skip(loaded);
+    }
+    handled
 }
 
 /// Hands an IN or OUT to the VMM.

@@ -4,13 +4,14 @@
 
 use crate::{
     host::{cpu, x86::fpu::GuestFpu},
+    io_bus::IoView,
     mmu::View,
     request::Kick,
-    run_page::{RunPage, UserExit},
+    run_page::{RunPage, RunRequest, UserExit},
     uapi::UserAddress,
     vm::Vm,
     vmx::{
-        controls::{ControlSet, EntryControls, PrimaryControls},
+        controls::{ControlSet, EntryControls, PinControls, PrimaryControls},
         ept::Eptp,
         field,
         guest_state::GuestState,
@@ -20,13 +21,18 @@ use crate::{
         vpid::{Vpid, Vpids},
     },
     x86::{
+        activity::Activity,
+        apic::Apic,
         cpuid::guest::{GuestCpuid, GuestFeatures, Runtime},
         debug::DebugRegisters,
         event::{vector, Events},
-        ioctl,
+        guest_debug::GuestDebug,
+        interrupts::Kind,
+        ioctl::{self, sync_regs},
         machine::Emulation,
         msr::{Msrs, Role, PAT_RESET},
         port::PortIo,
+        pv::Pv,
         regs::{reset, rules::PagingState, Cr4, Efer, Rflags, Xcr0},
         shared_msrs::{GuestMsrs, InUse},
     },
@@ -57,6 +63,8 @@ pub struct Core {
     pub kick: Arc<Kick>,
     /// Guest memory.
     pub view: View,
+    /// Writes to devices that need no exit to the VMM.
+    pub io: IoView,
     pub(crate) vmcs: Vmcs,
     /// The VMCS has come to this CPU since the host state was last refreshed.
     pub(crate) moved: bool,
@@ -70,25 +78,39 @@ pub struct Core {
     /// Registers in the VMCS and general registers.
     pub guest: GuestState,
     /// Stored MSRs.
-    pub msrs: Msrs,
+    pub msrs: KBox<Msrs>,
     /// MSRs that are in the host's registers while the vCPU runs.
     pub guest_msrs: GuestMsrs,
     /// IA32_KERNEL_GS_BASE, likewise.
     pub kernel_gs_base: u64,
     /// What is added to the host's TSC.
     pub tsc_offset: u64,
+    /// The frequency of the guest's TSC, in kHz, as the VMM knows it.
+    pub tsc_khz: u32,
     /// CPUID.
     pub cpuid: GuestCpuid,
     /// What CPUID allows.
     pub features: GuestFeatures,
     /// Events to deliver.
     pub events: Events,
+    /// The local APIC, where it is in the kernel.
+    pub apic: Option<Apic>,
+    /// Whether the guest runs or waits.
+    pub activity: Activity,
+    /// A vector whose interrupt has ended, which the VMM's I/O APIC waits for.
+    pub ended: Option<u8>,
+    /// One tick of the preemption timer is `1 << timer_shift` TSC ticks.
+    pub timer_shift: u32,
     /// XCR0.
     pub xcr0: Xcr0,
     /// DR0 to DR3, DR6 and DR7.
     pub debug: DebugRegisters,
+    /// How the VMM debugs the guest.
+    pub guest_debug: GuestDebug,
     /// CR8, where the VMM has the local APIC.
     pub cr8: u64,
+    /// The paravirtual interface.
+    pub pv: Pv,
     /// What the VMM is doing for the guest.
     pub pending: Pending,
     /// The instruction that this module executes, or executed last.
@@ -118,15 +140,24 @@ impl Vcpu {
         ioctl::serve(self, cmd, argument)
     }
 
-    /// KVM_RUN. `EINVAL` for a CR8 that does not exist.
+    /// KVM_RUN. `EINVAL` for a CR8 that does not exist, and for registers in `kvm_run` that their own ioctls
+    /// would refuse.
     pub fn run(&mut self, page: &RunPage) -> Result {
-        const HIGHEST_PRIORITY: u64 = 15;
+        let result = self.run_synced(page);
+        let given = sync_regs::give(self, page);
+        result.and(given)
+    }
+
+    fn run_synced(&mut self, page: &RunPage) -> Result {
+        sync_regs::take(self, page)?;
         let request = page.request();
-        if request.cr8 > HIGHEST_PRIORITY {
+        if !self.core.take_request(&request) {
             return Err(EINVAL);
         }
-        self.core.cr8 = request.cr8;
-        self.core.window_requested = request.interrupt_window;
+        let stepping = self.core.guest_debug.is_stepping();
+        if stepping {
+            self.core.begin_step();
+        }
         let result = {
             let fpu = self.fpu.enter();
             let done = self.core.complete(&fpu, page);
@@ -137,6 +168,9 @@ impl Vcpu {
                 Err(error) => Err(error),
             }
         };
+        if stepping {
+            self.core.end_step();
+        }
         match &result {
             Ok(exit) => page.report_exit(exit),
             Err(error) if *error == EINTR => page.report_exit(&UserExit::Interrupted),
@@ -149,16 +183,14 @@ impl Vcpu {
 
 impl Core {
     fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32) -> Result<Self> {
+        vm.arch().settings.check_vcpu_id(id)?;
         let platform = vm.platform();
-        let role = if id == 0 {
-            Role::Bootstrap
-        } else {
-            Role::Application
-        };
+        let role = vm.arch().interrupts().settings().role(id);
         let mut core = Self {
             vm: vm.clone(),
-            kick,
+            kick: kick.clone(),
             view: View::new(vm.mmu()),
+            io: IoView::new(vm.io())?,
             vmcs: Vmcs::new(platform.caps.basic.revision())?,
             moved: true,
             flushed: 0,
@@ -167,24 +199,44 @@ impl Core {
             vpid: Vpids::take(&platform.vpids),
             host: HostState::default(),
             guest: GuestState::new(&platform.caps),
-            msrs: Msrs::new(role, &platform.feature_msrs),
+            msrs: KBox::new(Msrs::new(role, &platform.feature_msrs), GFP_KERNEL_ACCOUNT)?,
             guest_msrs: GuestMsrs::default(),
             kernel_gs_base: 0,
             tsc_offset: 0,
+            tsc_khz: vm.arch().settings.tsc_khz(),
             cpuid: GuestCpuid::default(),
             features: GuestFeatures::default(),
             events: Events::default(),
+            apic: Apic::for_vcpu(vm, &kick, id)?,
+            activity: Activity::Running,
+            ended: None,
+            timer_shift: 0,
             xcr0: reset::XCR0,
             debug: DebugRegisters::default(),
+            guest_debug: GuestDebug::default(),
             cr8: 0,
+            pv: Pv::new(vm),
             pending: Pending::None,
             emulation: None,
             has_run: false,
             window_requested: false,
         };
+        if core.apic.is_some() {
+            if let Some(timer) = platform.controls.preemption_timer {
+                core.timer_shift = timer.shift;
+            }
+            core.controls.pin = core
+                .controls
+                .pin
+                .with(PinControls::ACTIVATE_PREEMPTION_TIMER);
+            if role == Role::Application {
+                core.activity = Activity::Uninitialized;
+            }
+        }
         let loaded = core.load();
         core.init_vmcs(&loaded);
         drop(loaded);
+        core.agree_on_tsc();
         Ok(core)
     }
 
@@ -211,6 +263,7 @@ impl Core {
                 .secondary
                 .without(SecondaryControls::ENABLE_VPID);
         }
+        self.controls = self.vm.arch().settings.apply(self.controls);
         HostState::init(loaded);
         loaded.write(PIN_BASED_CONTROLS, self.controls.pin.raw());
         loaded.write(PRIMARY_CONTROLS, self.controls.primary.raw());
@@ -221,6 +274,9 @@ impl Core {
         loaded.write(MSR_BITMAP, self.platform().msr_bitmap().raw());
         loaded.write(EPT_POINTER, self.eptp.into());
         loaded.write(VMCS_LINK_POINTER, u64::MAX);
+        if self.apic.is_some() {
+            loaded.write(PREEMPTION_TIMER_VALUE, u32::MAX);
+        }
         loaded.write(GUEST_PAT, PAT_RESET);
         // A VMCS is only defined where it was written.
         for field in [
@@ -255,7 +311,7 @@ impl Core {
         if secondary.contains(SecondaryControls::ENABLE_XSAVES) {
             loaded.write(XSS_EXITING_BITMAP, 0);
         }
-        let offset = self.vm.arch().tsc_offset();
+        let offset = self.vm.arch().clock().tsc_offset();
         self.set_tsc_offset(loaded, offset);
         self.guest.reset(loaded);
         let limits = self.features.limits;
@@ -304,7 +360,7 @@ impl Core {
         Runtime {
             cr4,
             xcr0: self.xcr0,
-            apic_base: self.msrs.apic_base(),
+            apic_base: self.apic_base(),
         }
     }
 
@@ -312,11 +368,13 @@ impl Core {
     pub fn set_cpuid(&mut self, loaded: &Loaded, cpuid: GuestCpuid) {
         self.features = cpuid.features(&self.vm.platform().supported_cpuid);
         self.cpuid = cpuid;
+        self.refresh_pv_features();
         let limits = self.features.limits;
         self.guest.set_owned_bits(loaded, &limits);
         let cr4 = self.guest.cr4(loaded);
         self.refresh_cpuid(cr4);
         self.set_instruction_controls(loaded);
+        self.configure_apic();
     }
 
     /// Lets the guest use what its CPUID offers, and raises #UD for what it does not.
@@ -415,6 +473,25 @@ impl Core {
         !self.events.is_busy() && self.accepts_interrupt(loaded)
     }
 
+    /// Takes what a VMM asks for. Whether its CR8 exists.
+    fn take_request(&mut self, request: &RunRequest) -> bool {
+        const HIGHEST_PRIORITY: u64 = 15;
+        if self.apic.is_none() {
+            if request.cr8 > HIGHEST_PRIORITY {
+                return false;
+            }
+            self.cr8 = request.cr8;
+        }
+        self.window_requested = request.interrupt_window && !self.has_pics();
+        true
+    }
+
+    /// Whether interrupts come from 8259s in the kernel, and not from the VMM.
+    pub fn has_pics(&self) -> bool {
+        let apic = self.apic.as_ref();
+        apic.is_some_and(|apic| apic.interrupts.kind() == Kind::Full)
+    }
+
     /// KVM_RUN, once nothing is pending.
     fn run(
         &mut self,
@@ -435,10 +512,10 @@ impl Core {
     fn report(&mut self) -> crate::run_page::RunReport {
         let loaded = self.load();
         crate::run_page::RunReport {
-            ready_for_interrupt_injection: self.is_ready_for_interrupt(&loaded),
+            ready_for_interrupt_injection: self.has_pics() || self.is_ready_for_interrupt(&loaded),
             interrupt_flag: self.guest.rflags(&loaded).contains(Rflags::IF),
-            cr8: self.cr8,
-            apic_base: self.msrs.apic_base(),
+            cr8: self.cr8(),
+            apic_base: self.apic_base(),
         }
     }
 }
@@ -451,10 +528,12 @@ pub const BLOCKING_BY_MOV_SS: u32 = 1 << 1;
 pub const BLOCKING_BY_STI_OR_MOV_SS: u32 = BLOCKING_BY_STI | BLOCKING_BY_MOV_SS;
 /// Blocking by NMI.
 pub const BLOCKING_BY_NMI: u32 = 1 << 3;
+/// The activity state of a guest that has executed HLT (SDM volume 3, section 26.4.2).
+pub const ACTIVITY_HLT: u32 = 1;
 /// "BS" of the pending debug exceptions (SDM table 26-4).
 pub const PENDING_SINGLE_STEP: u64 = 1 << 14;
 
 /// Exceptions that exit: a machine check is the host's; #DB and #AC can recur for ever while they are being
 /// delivered, with no interrupt let in (CVE-2015-8104, CVE-2015-5307).
-const EXITING_EXCEPTIONS: u32 =
+pub const EXITING_EXCEPTIONS: u32 =
     1 << vector::DEBUG | 1 << vector::ALIGNMENT_CHECK | 1 << vector::MACHINE_CHECK;

@@ -1,40 +1,104 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an x86 VM has besides memory and vCPUs: one TSC.
+//! What an x86 VM has besides memory and vCPUs: its time, and its interrupt controllers.
 
 use crate::{
-    host::x86::{registers, tsc_frequency},
-    x86::tsc::VmTsc,
+    host::{bindings as uapi, timer::Timer},
+    irqfd::{IrqSink, Style},
+    uapi::UserAddress,
+    vm::Vm,
+    x86::{
+        clock::VmClock,
+        interrupts::{self, Interrupts, Kind},
+        vm_ioctl,
+        vm_settings::VmSettings,
+    },
 };
 use kernel::{
     prelude::*,
-    sync::{new_spinlock, SpinLock},
+    sync::{Arc, SetOnce},
 };
 
-/// The state of a VM. Its lock is taken last.
+/// The state of a VM.
 #[pin_data]
 pub struct VmState {
     #[pin]
-    tsc: SpinLock<VmTsc>,
+    clock: VmClock,
+    /// Ticks for the 8254, if there is one. Goes before what it ticks.
+    pit_timer: SetOnce<Pin<KBox<Timer<Interrupts>>>>,
+    interrupts: Arc<Interrupts>,
+    /// What else the VMM has chosen.
+    pub settings: VmSettings,
 }
 
 impl VmState {
-    /// A VM whose TSC starts now.
-    pub fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            tsc <- new_spinlock!(VmTsc::new(registers::tsc()), "rkvm_tsc"),
-        })
+    /// A VM whose time starts now, without interrupt controllers. `ENOMEM`.
+    pub fn new() -> Result<impl PinInit<Self>> {
+        let interrupts = Interrupts::new()?;
+        Ok(pin_init!(Self {
+            clock <- VmClock::new(),
+            pit_timer: SetOnce::new(),
+            interrupts,
+            settings: VmSettings::new(),
+        }))
     }
 
-    /// What a new vCPU adds to the host's TSC.
-    pub fn tsc_offset(&self) -> u64 {
-        self.tsc.lock().offset()
+    /// TSC and paravirtual clock.
+    pub fn clock(&self) -> &VmClock {
+        &self.clock
     }
 
-    /// A VMM sets a vCPU's TSC; see [`VmTsc::set`].
-    pub fn set_tsc(&self, value: u64) -> u64 {
-        self.tsc
-            .lock()
-            .set(value, registers::tsc(), tsc_frequency::hz())
+    /// The interrupt controllers.
+    pub fn interrupts(&self) -> &Arc<Interrupts> {
+        &self.interrupts
+    }
+
+    /// What irqfds interrupt the guest by. `EAGAIN` without local APICs in the kernel, `EINVAL` for a resampling one
+    /// where the I/O APIC is the VMM's.
+    pub fn irq_sink(&self, style: Style) -> Result<Arc<dyn IrqSink>> {
+        match (self.interrupts.kind(), style) {
+            (Kind::Userspace, _) => Err(EAGAIN),
+            (Kind::Split, Style::Resample) => Err(EINVAL),
+            _ => Ok(self.interrupts.clone()),
+        }
+    }
+
+    /// Makes what ticks for the 8254. `EEXIST` for a second one, `ENOMEM`.
+    pub fn make_pit_timer(&self) -> Result {
+        let timer = KBox::pin_init(Timer::new(self.interrupts.clone()), GFP_KERNEL_ACCOUNT)?;
+        if self.pit_timer.populate(timer) {
+            Ok(())
+        } else {
+            Err(EEXIST)
+        }
+    }
+
+    /// The 8254 wants to tick at this time of the monotonic clock, in nanoseconds.
+    pub fn start_pit(&self, at: u64) {
+        if let Some(timer) = self.pit_timer.as_ref() {
+            timer.start(at);
+        }
+    }
+
+    /// Whether `cmd` is an ioctl of an x86 VM.
+    pub fn has_ioctl(cmd: u32) -> bool {
+        matches!(cmd, uapi::RKVM_GET_CLOCK | uapi::RKVM_SET_CLOCK) 
+            || interrupts::has_ioctl(cmd)
+            || vm_ioctl::has_ioctl(cmd)
+    }
+
+    /// Serves an ioctl of an x86 VM. `ENOTTY` for any other.
+    pub fn ioctl(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
+        let clock = vm.arch().clock();
+        match cmd {
+            uapi::RKVM_GET_CLOCK => argument.write(&clock.get())?,
+            uapi::RKVM_SET_CLOCK => {
+                clock.set(&argument.read()?)?;
+                vm.mmu().vcpus().expel();
+            }
+            _ if interrupts::has_ioctl(cmd) => return interrupts::serve(vm, cmd, argument),
+            _ => return vm_ioctl::serve(vm, cmd, argument),
+        }
+        Ok(0)
     }
 }

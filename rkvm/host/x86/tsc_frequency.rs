@@ -7,9 +7,14 @@
 
 use crate::host::bindings;
 
+/// Ticks in a millisecond.
+pub fn khz() -> u32 {
+    // SAFETY: the frequency does not change once modules are loaded.
+    unsafe { bindings::rkvm_tsc_khz() }
+}
+
 /// Ticks in a second.
 pub fn hz() -> u64 {
     const KILO: u64 = 1000;
-    // SAFETY: the frequency does not change once modules are loaded.
-    u64::from(unsafe { bindings::rkvm_tsc_khz() }) * KILO
+    u64::from(khz()) * KILO
 }

@@ -12,7 +12,7 @@ use crate::{
         vmcs::Loaded,
     },
     x86::{
-        event::Event,
+        event::{vector, Event},
         insn::Gpr,
         regs::{
             rules::{self, CodeSegment, GeneralProtection, PagingState, Pdptes},
@@ -40,7 +40,7 @@ pub fn control_register(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
             write_cr8(core, loaded, value)
         }
         CrAccess::Read { cr: 8, to } => {
-            let value = core.cr8;
+            let value = core.cr8();
             core.guest.set_gpr(to, value);
             done(core, loaded)
         }
@@ -86,16 +86,18 @@ fn write_paging(
     }
 }
 
-/// CR8 is the VMM's, which has the local APIC; it hears of a lower priority, under which an interrupt
-/// may now be let in.
+/// CR8 is the local APIC's. A VMM that has it hears of a lower priority, under which an interrupt may now be
+/// let in.
 fn write_cr8(core: &mut Core, loaded: &Loaded, value: u64) -> Option<Leave> {
     const PRIORITY: u64 = 0xf;
     if value & !PRIORITY != 0 {
         return raise(core, Event::GENERAL_PROTECTION);
     }
-    let before = core::mem::replace(&mut core.cr8, value);
+    let before = core.cr8();
+    core.set_cr8(value);
     core.skip(loaded);
-    (value < before).then_some(Leave::User(UserExit::SetTpr))
+    let vmm_waits = core.apic.is_none() && value < before;
+    vmm_waits.then_some(Leave::User(UserExit::SetTpr))
 }
 
 /// MOV to or from a debug register.
@@ -109,11 +111,14 @@ pub fn debug_register(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
         register => register,
     };
     // The exit comes before the trap that general detection makes of the access.
-    if core.debug.dr7.contains(Dr7::GD) {
+    if core.debug.effective().control.contains(Dr7::GD) {
+        if core.guest_debug.has_hardware_breakpoints() {
+            let exit = core.debug_exit(loaded, vector::DEBUG, Dr6::BD);
+            return Some(Leave::User(exit));
+        }
         let dr6 = core.debug.dr6().with(Dr6::BD);
         core.debug.set_dr6(dr6);
-        core.debug.dr7 = core.debug.dr7.without(Dr7::GD);
-        loaded.write(GUEST_DR7, core.debug.dr7.raw());
+        core.set_dr7(loaded, core.debug.dr7.without(Dr7::GD));
         core.events.raise(Event::DEBUG);
         return Some(Leave::Reload);
     }
@@ -143,10 +148,7 @@ fn write_dr(
 ) -> Result<(), GeneralProtection> {
     match register {
         6 => core.debug.set_dr6(rules::write_dr6(value)?),
-        7 => {
-            core.debug.dr7 = rules::write_dr7(value)?;
-            loaded.write(GUEST_DR7, core.debug.dr7.raw());
-        }
+        7 => core.set_dr7(loaded, rules::write_dr7(value)?),
         number => {
             if let Some(address) = core.debug.address.get_mut(usize::from(number)) {
                 *address = value;

@@ -33,6 +33,10 @@ pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) 
     }
     match info.vector() {
         vector::DEBUG => debug(core, loaded, info.kind()),
+        vector::BREAKPOINT if core.guest_debug.has_software_breakpoints() => {
+            let exit = core.debug_exit(loaded, vector::BREAKPOINT, Dr6::default());
+            Some(Leave::User(exit))
+        }
         vector::ALIGNMENT_CHECK if !checks_alignment(core, loaded) => {
             Some(Leave::SplitLock(core.guest.rip(loaded)))
         }
@@ -61,10 +65,13 @@ fn debug(core: &mut Core, loaded: &Loaded, kind: Kind) -> Option<Leave> {
     const BREAKPOINTS: u64 = 0xf;
     const REPORTED: Dr6 = Dr6::new(BREAKPOINTS).with(Dr6::BD).with(Dr6::BS);
     let reported = Dr6::new(loaded.read(EXIT_QUALIFICATION) & REPORTED.raw());
+    if core.guest_debug.takes_debug_exceptions() {
+        let exit = core.debug_exit(loaded, vector::DEBUG, reported);
+        return Some(Leave::User(exit));
+    }
     let kept = Dr6::new(core.debug.dr6().raw() & !BREAKPOINTS);
     core.debug.set_dr6(kept.with(reported));
-    core.debug.dr7 = core.debug.dr7.without(Dr7::GD);
-    loaded.write(GUEST_DR7, core.debug.dr7.raw());
+    core.set_dr7(loaded, core.debug.dr7.without(Dr7::GD));
     if kind == Kind::PrivilegedSoftwareException {
         // INT1 traps: its exception is delivered after it.
         core.skip(loaded);

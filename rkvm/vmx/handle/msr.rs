@@ -8,7 +8,7 @@ use crate::{
         event::Event,
         insn::Gpr,
         msr::{
-            index::{IA32_APIC_BASE, IA32_EFER, IA32_FMASK, IA32_LSTAR, IA32_STAR, IA32_TSC_AUX},
+            index::{IA32_APIC_BASE, IA32_EFER, IA32_FMASK, IA32_LSTAR, IA32_STAR, IA32_TIME_STAMP_COUNTER, IA32_TSC_ADJUST, IA32_TSC_AUX},
             Initiator,
         },
         vcpu::Core,
@@ -42,6 +42,9 @@ pub fn write(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
         return super::raise(core, Event::GENERAL_PROTECTION);
     }
     core.skip(loaded);
+    if core.ended.is_some() {
+        return Some(Leave::Reload);
+    }
     match index {
         // In the host's registers while the guest runs, or deciding which are.
         IA32_STAR | IA32_LSTAR | IA32_FMASK | IA32_TSC_AUX | IA32_EFER => Some(Leave::Reload),
@@ -50,6 +53,8 @@ pub fn write(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
             core.refresh_cpuid(cr4);
             None
         }
+        IA32_TIME_STAMP_COUNTER | IA32_TSC_ADJUST => Some(Leave::Paravirtual),
+        _ if core.msrs.pv.is_pending() => Some(Leave::Paravirtual),
         _ => None,
     }
 }

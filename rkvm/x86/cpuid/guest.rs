@@ -5,6 +5,7 @@
 use crate::x86::cpuid::feature::{self, Feature};
 use crate::x86::cpuid::xsave::XsaveLayout;
 use crate::x86::cpuid::{CpuidEntry, Registers, MAX_ENTRIES};
+use crate::x86::pv::features as pv;
 use crate::x86::regs::{Cr4, Efer, PhysicalBits, RegisterLimits, Xcr0};
 use kernel::prelude::*;
 
@@ -27,6 +28,8 @@ const APIC_BASE_ENABLE: u64 = 1 << 11;
 pub struct GuestFeatures {
     /// What its registers may hold.
     pub limits: RegisterLimits,
+    /// Its paravirtual features.
+    pub pv: pv::Features,
     flags: u32,
 }
 
@@ -63,6 +66,20 @@ flags! {
     has_x2apic = X2APIC, 4, X2APIC;
     /// INVPCID exists.
     has_invpcid = INVPCID, 5, INVPCID;
+    /// The local APIC's timer can work by the TSC.
+    has_tsc_deadline = TSC_DEADLINE, 6, TSC_DEADLINE;
+}
+
+impl GuestFeatures {
+    /// The bits of IA32_APIC_BASE that this processor reserves, besides those that all do.
+    pub const fn apic_base_reserved(&self) -> u64 {
+        const X2APIC_MODE: u64 = 1 << 10;
+        let x2apic = match self.has_x2apic() {
+            true => 0,
+            false => X2APIC_MODE,
+        };
+        x2apic | self.limits.physical_bits.reserved()
+    }
 }
 
 /// Where the first entry of a leaf is.
@@ -273,7 +290,13 @@ impl GuestCpuid {
             }))
     }
 
-    /// What the vCPU may do: the features that the VMM lists and `supported` has too.
+    /// Family, model and stepping (leaf 1, EAX), if the VMM lists them.
+    pub fn signature(&self) -> Option<u32> {
+        Some(self.find(feature::OSXSAVE.function, 0)?.eax)
+    }
+
+    /// What the vCPU may do: the features that the VMM lists and `supported` has too; and all paravirtual ones,
+    /// which [`pv::Features::new`] narrows.
     pub fn features(&self, supported: &[CpuidEntry]) -> GuestFeatures {
         let has = |feature: Feature| {
             let listed = self.find(feature.function, feature.index);
@@ -295,6 +318,7 @@ impl GuestCpuid {
                 xcr0: self.allowed_xcr0(supported),
                 physical_bits: self.physical_bits(),
             },
+            pv: pv::Features::default(),
             flags: GuestFeatures::flags(has),
         }
     }

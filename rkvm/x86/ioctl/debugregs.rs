@@ -4,7 +4,6 @@
 
 use crate::{
     host::bindings::kvm_debugregs,
-    vmx::field::GUEST_DR7,
     x86::{regs::rules, vcpu::Core},
 };
 use kernel::prelude::*;
@@ -30,7 +29,6 @@ pub fn set(core: &mut Core, state: &kvm_debugregs) -> Result {
     let loaded = core.load();
     core.debug.address = state.db;
     core.debug.set_dr6(dr6);
-    core.debug.dr7 = dr7;
-    loaded.write(GUEST_DR7, dr7.raw());
+    core.set_dr7(&loaded, dr7);
     Ok(())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! KVM_GET_XSAVE and KVM_SET_XSAVE: the FPU state as an XSAVE image in the standard format (Intel SDM
+//! KVM_GET_XSAVE, KVM_GET_XSAVE2 and KVM_SET_XSAVE: the FPU state as an XSAVE image in the standard format (Intel SDM
 //! volume 1, section 13.4). KVM_GET_XCRS and KVM_SET_XCRS: the extended control registers.
 
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
         x86::fpu::{GuestFpu, XFEATURES_LEGACY},
     },
     uapi::UserAddress,
+    vmx::platform::Platform,
     x86::{regs::rules, vcpu::Core},
 };
 use kernel::prelude::*;
@@ -29,6 +30,18 @@ pub fn get(fpu: &mut GuestFpu, core: &Core, argument: UserAddress) -> Result {
     if fpu.image_size() > IMAGE_SIZE {
         return Err(EINVAL);
     }
+    argument.write_bytes(&fpu.image(components(core))?)
+}
+
+/// KVM_CAP_XSAVE2: bytes of the image that KVM_GET_XSAVE2 gives, never fewer than the UAPI's structure has.
+pub fn size(platform: &Platform) -> usize {
+    let xcr0 = platform.host_xcr0.unwrap_or_default();
+    let size = platform.xsave_layout.standard_size(xcr0);
+    IMAGE_SIZE.max(size as usize)
+}
+
+/// KVM_GET_XSAVE2: an image however large.
+pub fn get2(fpu: &mut GuestFpu, core: &Core, argument: UserAddress) -> Result {
     argument.write_bytes(&fpu.image(components(core))?)
 }
 

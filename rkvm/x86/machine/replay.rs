@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The answers of the VMM to the accesses of one instruction.
+//! The answers of devices to the accesses of one instruction: of those in the kernel, which have them at once,
+//! and of the VMM's.
 
 use super::Stop;
 use crate::{
+    bus::Handled,
+    host::cpu::PreemptOff,
     run_page::{Direction, PortAccess, RunPage, UserExit, MMIO_BYTES},
     types::Gpa,
+    x86::{devices::Address, vcpu::Core},
 };
 
 /// The most accesses that one instruction makes, by far.
@@ -52,14 +56,62 @@ impl Replay {
             Question::PortIn(size) => u64::from(page.read_io(size)).to_le_bytes(),
             Question::Write => [0; MMIO_BYTES],
         };
+        self.note(answer);
+    }
+
+    /// Keeps an answer for when the instruction is executed again.
+    fn note(&mut self, answer: [u8; MMIO_BYTES]) {
         if let Some(slot) = self.answers.get_mut(self.count) {
             *slot = answer;
             self.count += 1;
         }
     }
 
-    /// The answer to the next access, if there is one; else the question to ask is noted.
-    fn recall(&mut self, question: Question) -> Result<Option<[u8; MMIO_BYTES]>, Stop> {
+    /// Asks the devices in the kernel; the question to ask the VMM is noted if none answers.
+    fn read(
+        &mut self,
+        core: &mut Core,
+        address: Address,
+        data: &mut [u8],
+        question: Question,
+    ) -> Result<Handled, Stop> {
+        if let Some(answer) = self.recall()? {
+            data.copy_from_slice(&answer[..data.len()]);
+            return Ok(Handled::Yes);
+        }
+        let handled = core.device_read(&PreemptOff::new(), address, data);
+        match handled {
+            Handled::Yes => {
+                let mut answer = [0; MMIO_BYTES];
+                answer[..data.len()].copy_from_slice(data);
+                self.take(answer);
+            }
+            Handled::No => self.question = Some(question),
+        }
+        Ok(handled)
+    }
+
+    /// [`Replay::read`] for a write.
+    fn write(&mut self, core: &mut Core, address: Address, data: &[u8]) -> Result<Handled, Stop> {
+        if self.recall()?.is_some() {
+            return Ok(Handled::Yes);
+        }
+        let handled = core.device_write(&PreemptOff::new(), address, data);
+        match handled {
+            Handled::Yes => self.take([0; MMIO_BYTES]),
+            Handled::No => self.question = Some(Question::Write),
+        }
+        Ok(handled)
+    }
+
+    /// An answer that came at once.
+    fn take(&mut self, answer: [u8; MMIO_BYTES]) {
+        self.note(answer);
+        self.next = self.count;
+    }
+
+    /// The answer to the next access, if there is one.
+    fn recall(&mut self) -> Result<Option<[u8; MMIO_BYTES]>, Stop> {
         if self.next < self.count {
             let answer = self.answers.get(self.next).copied();
             self.next += 1;
@@ -68,22 +120,24 @@ impl Replay {
         if self.count == MAX_ACCESSES {
             return Err(Stop::Unhandleable);
         }
-        self.question = Some(question);
         Ok(None)
     }
 
     /// Reads a device; 8 bytes at a time.
-    pub(super) fn mmio_read(&mut self, gpa: Gpa, data: &mut [u8]) -> Result<(), Stop> {
+    pub(super) fn mmio_read(
+        &mut self,
+        core: &mut Core,
+        gpa: Gpa,
+        data: &mut [u8],
+    ) -> Result<(), Stop> {
         let mut address = gpa;
         for part in data.chunks_mut(MMIO_BYTES) {
-            match self.recall(Question::MmioRead)? {
-                Some(answer) => part.copy_from_slice(&answer[..part.len()]),
-                None => {
-                    return Err(Stop::Exit(UserExit::MmioRead {
-                        gpa: address,
-                        len: part.len(),
-                    }));
-                }
+            let at = Address::Memory(address);
+            if self.read(core, at, part, Question::MmioRead)? == Handled::No {
+                return Err(Stop::Exit(UserExit::MmioRead {
+                    gpa: address,
+                    len: part.len(),
+                }));
             }
             address = address
                 .checked_add(part.len() as u64)
@@ -93,10 +147,15 @@ impl Replay {
     }
 
     /// Writes a device; 8 bytes at a time.
-    pub(super) fn mmio_write(&mut self, gpa: Gpa, data: &[u8]) -> Result<(), Stop> {
+    pub(super) fn mmio_write(
+        &mut self,
+        core: &mut Core,
+        gpa: Gpa,
+        data: &[u8],
+    ) -> Result<(), Stop> {
         let mut address = gpa;
         for part in data.chunks(MMIO_BYTES) {
-            if self.recall(Question::Write)?.is_none() {
+            if self.write(core, Address::Memory(address), part)? == Handled::No {
                 let mut bytes = [0; MMIO_BYTES];
                 bytes[..part.len()].copy_from_slice(part);
                 return Err(Stop::Exit(UserExit::MmioWrite {
@@ -113,21 +172,29 @@ impl Replay {
     }
 
     /// Reads an item from a port.
-    pub(super) fn port_in(&mut self, port: u16, item: &mut [u8]) -> Result<(), Stop> {
+    pub(super) fn port_in(
+        &mut self,
+        core: &mut Core,
+        port: u16,
+        item: &mut [u8],
+    ) -> Result<(), Stop> {
         let size = item.len() as u8;
-        match self.recall(Question::PortIn(size))? {
-            Some(answer) => {
-                item.copy_from_slice(&answer[..item.len()]);
-                Ok(())
-            }
-            None => Err(port_exit(Direction::In, port, size)),
+        match self.read(core, Address::Port(port), item, Question::PortIn(size))? {
+            Handled::Yes => Ok(()),
+            Handled::No => Err(port_exit(Direction::In, port, size)),
         }
     }
 
     /// Writes an item to a port.
-    pub(super) fn port_out(&mut self, port: u16, item: &[u8], page: &RunPage) -> Result<(), Stop> {
+    pub(super) fn port_out(
+        &mut self,
+        core: &mut Core,
+        port: u16,
+        item: &[u8],
+        page: &RunPage,
+    ) -> Result<(), Stop> {
         let size = item.len() as u8;
-        if self.recall(Question::Write)?.is_some() {
+        if self.write(core, Address::Port(port), item)? == Handled::Yes {
             return Ok(());
         }
         let mut value = [0; 4];

@@ -127,8 +127,7 @@ impl Core {
             write_pdptes(loaded, &context.pdptes);
         }
         self.drop_translations();
-        self.debug.dr7 = state.dr7;
-        loaded.write(GUEST_DR7, state.dr7.raw());
+        self.set_dr7(loaded, state.dr7);
     }
 
     /// What asked for the switch is complete: the shadow of STI and MOV SS is over, and IRET unblocks NMIs.

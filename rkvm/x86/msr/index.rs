@@ -107,6 +107,21 @@ pub const IA32_KERNEL_GS_BASE: u32 = 0xc000_0102;
 /// IA32_TSC_AUX.
 pub const IA32_TSC_AUX: u32 = 0xc000_0103;
 
+/// MSR_KVM_WALL_CLOCK.
+pub const MSR_KVM_WALL_CLOCK: u32 = 0x11;
+/// MSR_KVM_SYSTEM_TIME.
+pub const MSR_KVM_SYSTEM_TIME: u32 = 0x12;
+/// MSR_KVM_WALL_CLOCK_NEW.
+pub const MSR_KVM_WALL_CLOCK_NEW: u32 = 0x4b56_4d00;
+/// MSR_KVM_SYSTEM_TIME_NEW.
+pub const MSR_KVM_SYSTEM_TIME_NEW: u32 = 0x4b56_4d01;
+/// MSR_KVM_STEAL_TIME.
+pub const MSR_KVM_STEAL_TIME: u32 = 0x4b56_4d03;
+/// MSR_KVM_PV_EOI_EN.
+pub const MSR_KVM_PV_EOI_EN: u32 = 0x4b56_4d04;
+/// MSR_KVM_POLL_CONTROL.
+pub const MSR_KVM_POLL_CONTROL: u32 = 0x4b56_4d05;
+
 /// KVM_GET_MSR_INDEX_LIST: what a VMM saves and restores. KVM_GET_MSRS and KVM_SET_MSRS take each
 /// of them whatever the vCPU's CPUID: one that the guest does not have reads as 0 and takes 0. The
 /// MSRs that other ioctls carry, and the MTRRs and machine-check banks, whose number varies, are
@@ -135,6 +150,13 @@ pub const SAVED: &[u32] = &[
     MSR_MISC_FEATURES_ENABLES,
     MSR_POWER_CTL,
     IA32_BIOS_SIGN_ID,
+    MSR_KVM_WALL_CLOCK,
+    MSR_KVM_SYSTEM_TIME,
+    MSR_KVM_WALL_CLOCK_NEW,
+    MSR_KVM_SYSTEM_TIME_NEW,
+    MSR_KVM_STEAL_TIME,
+    MSR_KVM_PV_EOI_EN,
+    MSR_KVM_POLL_CONTROL,
 ];
 
 /// KVM_GET_MSR_FEATURE_INDEX_LIST: MSRs that tell what a vCPU can do.

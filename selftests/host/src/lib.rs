@@ -11,7 +11,10 @@
 // `bitfield!` names the kernel's `pin_init` crate; the stand-in has what it needs of it.
 extern crate kernel as pin_init;
 
+pub mod bus;
+pub mod coalesced;
 pub mod dirty_log;
+pub mod ioeventfd;
 pub mod memslot;
 pub mod types;
 
@@ -39,9 +42,23 @@ pub mod x86 {
     pub mod emulate;
     pub mod event;
     pub mod insn;
+    pub mod ioapic;
+    pub mod lapic;
+    pub mod line;
+    pub mod message;
     pub mod msr;
     pub mod paging;
+    pub mod pic;
+    pub mod pit;
+    pub mod pvclock;
     pub mod regs;
+    pub mod routing;
     pub mod task_switch;
     pub mod tsc;
+
+    pub mod pv {
+        pub mod features;
+        pub mod hypercall;
+        pub mod msrs;
+    }
 }

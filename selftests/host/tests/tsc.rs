@@ -3,7 +3,7 @@
 //! A VM's time-stamp counter.
 
 use proptest::prelude::*;
-use rkvm_host::x86::tsc::VmTsc;
+use rkvm_host::x86::tsc::{is_same_frequency, VmTsc};
 
 const SECOND: u64 = 2_000_000_000;
 
@@ -39,5 +39,22 @@ proptest! {
         prop_assert!(off_by.unsigned_abs() < second);
         let far = (value.wrapping_sub(expected) as i64).unsigned_abs() >= second;
         prop_assert!(!far || off_by == 0);
+    }
+}
+
+#[test]
+fn frequencies_within_the_tolerance_are_the_same() {
+    for host in [1u32, 40_000, 2_400_000, u32::MAX] {
+        assert!(is_same_frequency(host, host), "{host}");
+        assert!(!is_same_frequency(host / 2, host) || host == 1, "{host}");
+        assert!(!is_same_frequency(0, host) || host == 1, "{host}");
+    }
+    for (khz, same) in [
+        (39_989, false),
+        (39_990, true),
+        (40_010, true),
+        (40_011, false),
+    ] {
+        assert_eq!(is_same_frequency(khz, 40_000), same, "{khz}");
     }
 }

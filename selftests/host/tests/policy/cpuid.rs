@@ -165,7 +165,7 @@ fn what_guests_need_is_offered() {
             find(&entries, 0x4000_0000, 0).edx.to_le_bytes(),
             *b"M\0\0\0"
         );
-        assert_eq!(find(&entries, 0x4000_0001, 0).eax, 2);
+        assert_eq!(find(&entries, 0x4000_0001, 0).eax, 0x0100_122b);
         let sizes = find(&entries, 0x8000_0008, 0).eax;
         assert_eq!(sizes & 0xff, model.cpuid(0x8000_0008, 0).eax & 0xff);
         assert_eq!(sizes >> 8 & 0xff, 48);

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use rkvm_host::x86::cpuid::guest::GuestFeatures;
 use rkvm_host::x86::msr::bitmap::{self, Passthrough};
 use rkvm_host::x86::msr::index::*;
+use rkvm_host::x86::msr::machine_check::{Delivery, Error, MachineCheck};
 use rkvm_host::x86::msr::*;
 use rkvm_host::x86::regs::rules::PagingState;
 use rkvm_host::x86::regs::{Cr0, Cr4, Efer};
@@ -19,6 +20,7 @@ struct Cpu {
     paging: PagingState,
     host_tsc: u64,
     tsc_offset: u64,
+    wall_clock: u64,
 }
 
 impl Backing for Cpu {
@@ -44,6 +46,14 @@ impl Backing for Cpu {
 
     fn shift_tsc(&mut self, delta: u64) {
         self.tsc_offset = self.tsc_offset.wrapping_add(delta);
+    }
+
+    fn wall_clock(&self) -> u64 {
+        self.wall_clock
+    }
+
+    fn set_wall_clock(&mut self, address: u64) {
+        self.wall_clock = address;
     }
 }
 
@@ -341,11 +351,130 @@ fn machine_check_banks() {
     }
     vcpu.faults(0x480, 0);
     vcpu.faults(0x280, 1);
-    assert_eq!(vcpu.read(0x29f, Initiator::Guest), Ok(0));
-    assert_eq!(
-        vcpu.read(0x2a0, Initiator::Guest),
-        Err(Refusal::Unsupported)
-    );
+    assert_eq!(vcpu.read(0x29f, Initiator::Vmm), Ok(0));
+    for absent in [0x29f, 0x2a0, IA32_MCG_CTL] {
+        let read = vcpu.read(absent, Initiator::Guest);
+        assert_eq!(read, Err(Refusal::Unsupported), "{absent:#x}");
+    }
+    vcpu.write(0x401, 1 << 63, Initiator::Vmm).unwrap();
+    assert_eq!(vcpu.read(0x401, Initiator::Guest), Ok(1 << 63));
+}
+
+#[test]
+fn machine_check_banks_follow_what_the_vmm_sets_up() {
+    const CTL: u64 = 1 << 8;
+    let mut vcpu = Vcpu::full();
+    for refused in [0, 33, 255, 1 | 1 << 9, 1 | 1 << 10, 1 | 1 << 32] {
+        let set = vcpu.msrs.machine_check().setup(refused);
+        assert_eq!(set, Err(Refusal::Invalid), "{refused:#x}");
+    }
+    vcpu.msrs.machine_check().setup(10 | CTL).unwrap();
+    assert_eq!(vcpu.read(IA32_MCG_CAP, Initiator::Guest), Ok(10 | CTL));
+    assert_eq!(vcpu.read(IA32_MCG_CTL, Initiator::Guest), Ok(u64::MAX));
+    assert_eq!(vcpu.read(0x400 + 4 * 9, Initiator::Guest), Ok(u64::MAX));
+    for absent in 0x400 + 4 * 10..0x480 {
+        assert!(vcpu.read(absent, Initiator::Vmm).is_err(), "{absent:#x}");
+        assert!(
+            vcpu.write(absent, 0, Initiator::Vmm).is_err(),
+            "{absent:#x}"
+        );
+    }
+    vcpu.keeps(IA32_MCG_CTL, 0);
+    vcpu.faults(IA32_MCG_CTL, 1);
+}
+
+#[test]
+fn machine_check_errors() {
+    const VALID: u64 = 1 << 63;
+    const OVERFLOW: u64 = 1 << 62;
+    const UNCORRECTED: u64 = 1 << 61;
+    const SIGNALLED: u64 = 1 << 56;
+    let error = |status| Error {
+        bank: 2,
+        status,
+        address: 0x1000,
+        miscellaneous: 7,
+        global_status: 5,
+    };
+    let mut machine_check = MachineCheck::reset();
+    machine_check.setup(10).unwrap();
+    let mut report = |error: Error, cr4| {
+        let delivery = machine_check.report(&error, cr4);
+        let bank = [0x409, 0x40a, 0x40b, IA32_MCG_STATUS];
+        let read = bank.map(|msr| machine_check.read(msr, Initiator::Guest).unwrap());
+        (delivery, read)
+    };
+    assert_eq!(report(error(0), Cr4::MCE).0, Err(Refusal::Invalid));
+    let absent = Error {
+        bank: 10,
+        ..error(VALID)
+    };
+    assert_eq!(report(absent, Cr4::MCE).0, Err(Refusal::Invalid));
+    // Corrected, twice.
+    let (delivery, bank) = report(error(VALID), Cr4::MCE);
+    assert_eq!(delivery, Ok(Delivery::Silent));
+    assert_eq!(bank, [VALID, 0x1000, 7, 0]);
+    let (_, bank) = report(error(VALID), Cr4::MCE);
+    assert_eq!(bank[0], VALID | OVERFLOW);
+    // Nobody has used the data yet.
+    let quiet = Error {
+        global_status: 0,
+        ..error(VALID | UNCORRECTED)
+    };
+    let (delivery, bank) = report(quiet, Cr4::MCE);
+    assert_eq!(delivery, Ok(Delivery::Silent));
+    assert_eq!(bank, [VALID | UNCORRECTED, 0x1000, 7, 0]);
+    // Fatal: without CR4.MCE, then with it, then while the first one is being handled.
+    let fatal = error(VALID | UNCORRECTED | SIGNALLED);
+    assert_eq!(report(fatal, Cr4::default()).0, Ok(Delivery::Shutdown));
+    let (delivery, bank) = report(fatal, Cr4::MCE);
+    assert_eq!(delivery, Ok(Delivery::Exception));
+    assert_eq!(bank, [fatal.status | OVERFLOW, 0x1000, 7, 5]);
+    assert_eq!(report(fatal, Cr4::MCE).0, Ok(Delivery::Shutdown));
+    // A corrected error leaves it.
+    let (_, bank) = report(error(VALID), Cr4::MCE);
+    assert_eq!(bank[0], fatal.status | OVERFLOW);
+}
+
+#[test]
+fn paravirtual_msrs() {
+    let mut vcpu = Vcpu::full();
+    vcpu.keeps(MSR_KVM_SYSTEM_TIME_NEW, 0x1001);
+    assert_eq!(vcpu.read(MSR_KVM_SYSTEM_TIME, Initiator::Vmm), Ok(0x1001));
+    assert_eq!(vcpu.msrs.pv.clock(), Some(0x1000));
+    let pending = vcpu.msrs.pv.take_pending();
+    assert!(pending.system_time && !pending.steal_time && pending.wall_clock.is_none());
+    assert!(!vcpu.msrs.pv.is_pending());
+    vcpu.keeps(MSR_KVM_SYSTEM_TIME, 0x1fe1);
+    assert_eq!(vcpu.msrs.pv.clock(), Some(0x1fe0));
+    for off in [0x1000, 0x1fe3, u64::MAX] {
+        vcpu.keeps(MSR_KVM_SYSTEM_TIME, off);
+        assert_eq!(vcpu.msrs.pv.clock(), None, "{off:#x}");
+    }
+    vcpu.keeps(MSR_KVM_WALL_CLOCK_NEW, 0x2000);
+    assert_eq!(vcpu.read(MSR_KVM_WALL_CLOCK, Initiator::Guest), Ok(0x2000));
+    assert_eq!(vcpu.msrs.pv.take_pending().wall_clock, Some(0x2000));
+    vcpu.keeps(MSR_KVM_WALL_CLOCK, 0);
+    assert_eq!(vcpu.msrs.pv.take_pending().wall_clock, None);
+    vcpu.keeps(MSR_KVM_STEAL_TIME, 0x3041);
+    assert_eq!(vcpu.msrs.pv.steal_time(), Some(0x3040));
+    assert!(vcpu.msrs.pv.take_pending().steal_time);
+    for reserved in [2, 4, 0x20] {
+        vcpu.faults(MSR_KVM_STEAL_TIME, 0x3041 | reserved);
+    }
+    assert!(!vcpu.msrs.pv.is_pending());
+    vcpu.keeps(MSR_KVM_PV_EOI_EN, 0x4005);
+    assert_eq!(vcpu.msrs.pv.eoi(), Some(0x4004));
+    vcpu.faults(MSR_KVM_PV_EOI_EN, 0x4003);
+    assert_eq!(vcpu.read(MSR_KVM_POLL_CONTROL, Initiator::Guest), Ok(1));
+    assert!(vcpu.msrs.pv.host_polls());
+    vcpu.keeps(MSR_KVM_POLL_CONTROL, 0);
+    assert!(!vcpu.msrs.pv.host_polls());
+    vcpu.faults(MSR_KVM_POLL_CONTROL, 2);
+    for absent in [0x4b56_4d02, 0x4b56_4d06, 0x4b56_4d07, 0x4b56_4d08] {
+        vcpu.faults(absent, 0);
+        assert!(vcpu.read(absent, Initiator::Vmm).is_err());
+    }
 }
 
 #[test]

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU's local APIC in its surroundings: what others left in the inbox goes into it, what it has goes into
+//! the guest, and what the guest does with it goes out to other vCPUs and to the VM's chips.
+
+use crate::{
+    host::x86::{registers, tsc_frequency},
+    request::Kick,
+    types::{Gpa, PAGE_SIZE},
+    vm::Vm,
+    vmx::{field::PREEMPTION_TIMER_VALUE, run::Leave, vmcs::Loaded},
+    x86::{
+        inbox::{News, Signals},
+        interrupts::{Interrupts, Kind},
+        lapic::{Clock, Effect, Gp, Lapic, FIRST_MSR, LAST_MSR},
+        message::{ApicMode, Trigger},
+        msr::{
+            index::{IA32_APIC_BASE, IA32_TSC_DEADLINE},
+            Initiator, Refusal, Role,
+        },
+        target::Target,
+        vcpu::Core,
+    },
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// The local APIC of a vCPU, where it is in the kernel.
+pub struct Apic {
+    /// The chip.
+    pub lapic: Lapic,
+    /// Where others reach it.
+    pub target: Arc<Target>,
+    /// The VM's other chips.
+    pub interrupts: Arc<Interrupts>,
+    /// The preemption timer has been given a time, which lasts until it is given another.
+    timer_set: bool,
+    /// KVM_HC_KICK_CPU was for this vCPU, which has not halted since.
+    pub unhalted: bool,
+}
+
+impl Apic {
+    /// The local APIC of a new vCPU; `None` where the VMM has it. `ENOMEM`.
+    pub fn for_vcpu(vm: &Vm, kick: &Arc<Kick>, id: u32) -> Result<Option<Self>> {
+        let interrupts = vm.arch().interrupts();
+        if interrupts.kind() == Kind::Userspace {
+            return Ok(None);
+        }
+        let lapic = Lapic::new(id, interrupts.settings().lapic(id, false))?;
+        let target = Arc::new(
+            Target::new(lapic.identity(), kick.clone()),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        target.publish_extint(lapic.lint0_takes_extint());
+        interrupts.targets().add(target.clone())?;
+        Ok(Some(Self {
+            lapic,
+            target,
+            interrupts: interrupts.clone(),
+            timer_set: false,
+            unhalted: false,
+        }))
+    }
+
+    /// Whether the vCPU starts the guest.
+    pub fn is_bootstrap(&self) -> bool {
+        self.interrupts.settings().role(self.lapic.id()) == Role::Bootstrap
+    }
+
+    /// Tells others what has changed about it.
+    pub fn publish(&self) {
+        self.target.inbox.publish(self.lapic.identity());
+        self.target.publish_extint(self.lapic.lint0_takes_extint());
+    }
+
+    /// Takes interrupts that others have requested.
+    fn accept(&mut self, news: &News) {
+        let words = news.vectors.iter().zip(&news.level);
+        for (base, (requested, level)) in (0u8..).step_by(64).zip(words) {
+            let mut rest = *requested;
+            while rest != 0 {
+                let bit = rest.trailing_zeros() as u8;
+                rest &= rest - 1;
+                let trigger = if level & 1 << bit != 0 {
+                    Trigger::Level
+                } else {
+                    Trigger::Edge
+                };
+                self.lapic.accept(base | bit, trigger);
+            }
+        }
+    }
+
+    /// Whether the 8259s ask for an interrupt that this APIC lets through.
+    #[inline]
+    pub fn has_extint(&self) -> bool {
+        self.interrupts.has_extint() && self.lapic.lint0_takes_extint()
+    }
+}
+
+impl Drop for Apic {
+    fn drop(&mut self) {
+        self.interrupts.targets().remove(&self.target);
+    }
+}
+
+impl Core {
+    /// The time as the local APIC sees it.
+    #[inline]
+    pub fn clock(&self) -> Clock {
+        Clock {
+            tsc: registers::tsc(),
+            hz: tsc_frequency::hz(),
+            offset: self.tsc_offset,
+        }
+    }
+
+    /// Before an entry: takes what others have left, and sets the timer.
+    #[inline(always)]
+    pub fn prepare_apic(&mut self, loaded: &Loaded) -> Option<Leave> {
+        let apic = self.apic.as_mut()?;
+        if apic.target.inbox.has_news() {
+            if let Some(leave) = self.take_news(loaded) {
+                return Some(leave);
+            }
+        }
+        self.prepare_timer(loaded);
+        None
+    }
+
+    /// Has the processor exit when the local APIC's timer is due.
+    #[inline(always)]
+    fn prepare_timer(&mut self, loaded: &Loaded) {
+        let clock = self.clock();
+        let Some(apic) = &mut self.apic else {
+            return;
+        };
+        let due = match apic.lapic.deadline() {
+            Some(deadline) if deadline <= clock.tsc => {
+                apic.lapic.expire(&clock);
+                apic.lapic.deadline()
+            }
+            due => due,
+        };
+        if due.is_none() && !apic.timer_set {
+            return;
+        }
+        apic.timer_set = due.is_some();
+        let ticks = due.map_or(u64::MAX, |due| due.saturating_sub(clock.tsc));
+        let shift = self.timer_shift;
+        // Rounded up: a time that is over exits before the guest has executed anything. One that does not
+        // fit exits early, and is set again.
+        let value = (ticks >> shift).saturating_add(1);
+        loaded.write(
+            PREEMPTION_TIMER_VALUE,
+            u32::try_from(value).unwrap_or(u32::MAX),
+        );
+    }
+
+    /// Takes what others have left. `Some` if the vCPU has to be left for it.
+    #[cold]
+    pub fn take_news(&mut self, loaded: &Loaded) -> Option<Leave> {
+        let apic = self.apic.as_mut()?;
+        let news = apic.target.inbox.take();
+        apic.accept(&news);
+        if news.signals.contains(Signals::UNHALT) {
+            apic.unhalted = true;
+        }
+        if news.signals.contains(Signals::NMI) {
+            self.events.add_nmi();
+        }
+        if news.signals.contains(Signals::SECOND_NMI) {
+            self.events.add_nmi();
+        }
+        let mut leave = None;
+        if news.signals.contains(Signals::INIT) {
+            self.init(loaded);
+            leave = Some(Leave::Reload);
+        }
+        if news.signals.contains(Signals::SIPI) && self.start(loaded, news.sipi) {
+            leave = Some(Leave::Reload);
+        }
+        leave
+    }
+
+    /// Whether the local APIC or the 8259s have an interrupt for the guest.
+    #[inline(always)]
+    pub fn has_apic_interrupt(&self) -> bool {
+        self.apic
+            .as_ref()
+            .is_some_and(|apic| apic.lapic.highest().is_some() || apic.has_extint())
+    }
+
+    /// Whether there is an interrupt for the guest.
+    pub fn has_interrupt(&self) -> bool {
+        self.events.interrupt.is_some() || self.has_apic_interrupt()
+    }
+
+    /// Acknowledges the interrupt that the guest is to take: the 8259s' first.
+    pub fn next_interrupt(&mut self) -> Option<u8> {
+        if let Some(vector) = self.events.interrupt.take() {
+            return Some(vector);
+        }
+        let apic = self.apic.as_mut()?;
+        if apic.has_extint() {
+            if let Some(vector) = apic.interrupts.acknowledge_extint() {
+                return Some(vector);
+            }
+        }
+        apic.lapic.acknowledge()
+    }
+
+    /// Passes on what was done with the local APIC. The timer is looked at before the next entry anyway.
+    #[inline]
+    pub fn apply(&mut self, effect: Effect) {
+        let Some(apic) = &mut self.apic else {
+            return;
+        };
+        if effect.identity {
+            apic.publish();
+        }
+        if let Some(message) = &effect.message {
+            apic.interrupts.targets().send(message);
+        }
+        if let Some(eoi) = effect.eoi {
+            if apic.interrupts.awaits_eoi(eoi.vector) {
+                match apic.interrupts.kind() {
+                    Kind::Split => self.ended = Some(eoi.vector),
+                    _ => apic.interrupts.end(eoi.vector, eoi.trigger),
+                }
+            }
+        }
+    }
+
+    /// The guest reads its local APIC, if that is at this address.
+    pub fn apic_mmio_read(&mut self, gpa: Gpa, data: &mut [u8]) -> bool {
+        let clock = self.clock();
+        match apic_at(&mut self.apic, gpa) {
+            Some((lapic, offset)) => {
+                lapic.mmio_read(offset, data, &clock);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The guest writes its local APIC, if that is at this address.
+    pub fn apic_mmio_write(&mut self, gpa: Gpa, data: &[u8]) -> bool {
+        let clock = self.clock();
+        match apic_at(&mut self.apic, gpa) {
+            Some((lapic, offset)) => {
+                let effect = lapic.mmio_write(offset, data, &clock);
+                self.apply(effect);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Reads an MSR of the local APIC's; `None` for another one.
+    pub fn read_apic_msr(&mut self, index: u32) -> Option<Result<u64, Refusal>> {
+        let clock = self.clock();
+        let apic = self.apic.as_mut()?;
+        match index {
+            FIRST_MSR..=LAST_MSR => Some(
+                apic.lapic
+                    .read_msr(index, &clock)
+                    .map_err(|Gp| Refusal::Unsupported),
+            ),
+            IA32_TSC_DEADLINE => Some(Ok(apic.lapic.tsc_deadline(&clock))),
+            IA32_APIC_BASE => Some(Ok(apic.lapic.base())),
+            _ => None,
+        }
+    }
+
+    /// Writes an MSR of the local APIC's; `None` for another one.
+    pub fn write_apic_msr(
+        &mut self,
+        index: u32,
+        value: u64,
+        initiator: Initiator,
+    ) -> Option<Result<(), Refusal>> {
+        let clock = self.clock();
+        let apic = self.apic.as_mut()?;
+        let effect = match index {
+            FIRST_MSR..=LAST_MSR => apic.lapic.write_msr(index, value, &clock),
+            IA32_TSC_DEADLINE => Ok(apic.lapic.set_tsc_deadline(value, &clock)),
+            IA32_APIC_BASE => {
+                let reserved = self.features.apic_base_reserved();
+                apic.lapic.set_base(value, reserved, initiator)
+            }
+            _ => return None,
+        };
+        Some(match effect {
+            Ok(effect) => {
+                self.apply(effect);
+                Ok(())
+            }
+            Err(Gp) => Err(Refusal::Invalid),
+        })
+    }
+
+    /// Makes the local APIC what the guest's CPUID says.
+    pub fn configure_apic(&mut self) {
+        if let Some(apic) = &mut self.apic {
+            let settings = apic.interrupts.settings();
+            let config = settings.lapic(apic.lapic.id(), self.features.has_tsc_deadline());
+            apic.lapic.configure(config);
+        }
+    }
+
+    /// IA32_APIC_BASE, wherever the local APIC is.
+    pub fn apic_base(&self) -> u64 {
+        match &self.apic {
+            Some(apic) => apic.lapic.base(),
+            None => self.msrs.apic_base(),
+        }
+    }
+
+    /// Sets IA32_APIC_BASE as a VMM does. `EINVAL` for a value that it cannot hold.
+    pub fn set_apic_base(&mut self, value: u64) -> Result {
+        let result = match self.write_apic_msr(IA32_APIC_BASE, value, Initiator::Vmm) {
+            Some(result) => result,
+            None => self.msrs.set_apic_base(value, &self.features),
+        };
+        result.map_err(|_| EINVAL)
+    }
+
+    /// CR8, wherever the local APIC is.
+    pub fn cr8(&self) -> u64 {
+        match &self.apic {
+            Some(apic) => apic.lapic.cr8(),
+            None => self.cr8,
+        }
+    }
+
+    /// Sets CR8.
+    pub fn set_cr8(&mut self, value: u64) {
+        match &mut self.apic {
+            Some(apic) => apic.lapic.set_cr8(value),
+            None => self.cr8 = value,
+        }
+    }
+}
+
+/// The local APIC and the offset into its registers, if those are at `gpa`.
+fn apic_at(apic: &mut Option<Apic>, gpa: Gpa) -> Option<(&mut Lapic, u64)> {
+    let lapic = &mut apic.as_mut()?.lapic;
+    if lapic.mode() != ApicMode::XApic {
+        return None;
+    }
+    let offset = gpa.raw().checked_sub(lapic.address().raw())?;
+    (offset < PAGE_SIZE as u64).then_some((lapic, offset))
+}

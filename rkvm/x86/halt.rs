@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU that does not run: halted, or not started yet. Its thread sleeps until there is something for it.
+
+use crate::{
+    host::waiter::Woken,
+    vmx::vmcs::Loaded,
+    x86::{
+        activity::Activity,
+        regs::Rflags,
+        vcpu::Core,
+    },
+};
+use core::time::Duration;
+use kernel::prelude::*;
+
+impl Core {
+    /// Whether something ends a HLT.
+    pub fn is_woken(&mut self, loaded: &Loaded) -> bool {
+        self.events.nmis > 0
+            || self.events.due.is_some()
+            || self.apic.as_ref().is_some_and(|apic| apic.unhalted)
+            || self.has_interrupt() && self.guest.rflags(loaded).contains(Rflags::IF)
+    }
+
+    /// Sleeps once, unless something is there already. Whether the vCPU runs then shows in its activity.
+    ///
+    /// `EINTR` if the thread has a signal.
+    pub fn wait(&mut self) -> Result {
+        let loaded = self.load();
+        self.take_news(&loaded);
+        let clock = self.clock();
+        if let Some(apic) = &mut self.apic {
+            if apic.lapic.deadline().is_some_and(|due| due <= clock.tsc) {
+                apic.lapic.expire(&clock);
+            }
+        }
+        if self.activity == Activity::Halted && self.is_woken(&loaded) {
+            self.activity = Activity::Running;
+        }
+        let interruptible = self.guest.rflags(&loaded).contains(Rflags::IF);
+        self.guest.flush(&loaded);
+        drop(loaded);
+        if let (Activity::Running, Some(apic)) = (self.activity, &mut self.apic) {
+            apic.unhalted = false;
+            return Ok(());
+        }
+        let Some(apic) = &self.apic else {
+            return Ok(());
+        };
+        let limit = apic
+            .lapic
+            .deadline()
+            .map(|due| Duration::from_nanos(clock.nanoseconds(due.saturating_sub(clock.tsc))));
+        let watches_extint = self.activity == Activity::Halted && interruptible;
+        let woken = self.kick.waiter().sleep(limit, || {
+            apic.target.inbox.has_news() || watches_extint && apic.has_extint()
+        });
+        match woken {
+            Woken::Signal => Err(EINTR),
+            Woken::Ready | Woken::TimeOut => Ok(()),
+        }
+    }
+}

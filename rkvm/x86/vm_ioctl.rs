@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctls that only an x86 VM has.
+
+use crate::{
+    host::bindings as uapi, types::PAGE_SIZE, uapi::UserAddress, vm::Vm,
+    x86::{interrupts, vm_settings::VmSettings},
+};
+use kernel::prelude::*;
+
+/// Whether `cmd` is one of the ioctls that [`serve`] knows and a vCPU does not have.
+pub fn has_ioctl(cmd: u32) -> bool {
+    matches!(
+        cmd,
+        uapi::RKVM_SET_TSS_ADDR | uapi::RKVM_SET_IDENTITY_MAP_ADDR
+    )
+}
+
+/// Serves a VM ioctl. `ENOTTY` for one that does not exist.
+pub fn serve(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
+    let settings = &vm.arch().settings;
+    match cmd {
+        uapi::RKVM_SET_TSS_ADDR => set_tss_addr(argument.raw())?,
+        uapi::RKVM_SET_IDENTITY_MAP_ADDR => {
+            vm.before_vcpus(EINVAL, || set_identity_map_addr(argument))?;
+        }
+        uapi::RKVM_ENABLE_CAP => enable_cap(vm, &argument.read()?)?,
+        uapi::RKVM_GET_TSC_KHZ => return Ok(settings.tsc_khz() as isize),
+        uapi::RKVM_SET_TSC_KHZ => {
+            vm.before_vcpus(EINVAL, || settings.set_tsc_khz(argument.raw() as u32))?;
+        }
+        _ => return Err(ENOTTY),
+    }
+    Ok(0)
+}
+
+/// KVM_SET_TSS_ADDR: where a VMM leaves three pages free for a processor that cannot run a guest in real mode. Guests
+/// here are unrestricted, so that nothing is placed there. `EINVAL` for pages that do not end below 4 GiB.
+fn set_tss_addr(address: usize) -> Result {
+    const LAST: usize = (1 << 32) - 3 * PAGE_SIZE;
+    if address <= LAST {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
+}
+
+/// KVM_SET_IDENTITY_MAP_ADDR: the same for the page table of a guest without paging, at any address. `EFAULT`.
+fn set_identity_map_addr(argument: UserAddress) -> Result {
+    argument.read::<u64>().map(|_| ())
+}
+
+/// KVM_ENABLE_CAP on a VM. `EINVAL` for flags, for capabilities that a VM cannot turn on, and for values that they do
+/// not take.
+fn enable_cap(vm: &Vm, request: &uapi::kvm_enable_cap) -> Result {
+    let settings: &VmSettings = &vm.arch().settings;
+    if request.flags != 0 {
+        return Err(EINVAL);
+    }
+    let [value, ..] = request.args;
+    match request.cap {
+        uapi::KVM_CAP_X86_DISABLE_EXITS => vm.before_vcpus(EINVAL, || settings.disable_exits(value)),
+        uapi::KVM_CAP_MAX_VCPU_ID => vm.before_vcpus(EINVAL, || settings.limit_vcpu_ids(value)),
+        uapi::KVM_CAP_SPLIT_IRQCHIP => interrupts::enable_split(vm, value),
+        uapi::KVM_CAP_X2APIC_API => vm.arch().interrupts().settings().set_x2apic_api(value),
+        _ => Err(EINVAL),
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a VMM chooses for a whole VM before it makes vCPUs.
+
+use crate::{
+    host::{
+        bindings::{KVM_X86_DISABLE_EXITS_HLT, KVM_X86_DISABLE_EXITS_PAUSE},
+        x86::tsc_frequency,
+    },
+    vmx::controls::{ControlSet, PrimaryControls, SecondaryControls},
+    x86::{tsc, MAX_VCPU_ID},
+};
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::prelude::*;
+
+/// KVM_CAP_X86_DISABLE_EXITS: the exits that a VMM can do without. MWAIT always exits: guests have none.
+pub const DISABLED_EXITS: u32 = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
+
+/// The choices. They change only while there are no vCPUs, and each vCPU looks once, so that any order will do.
+pub struct VmSettings {
+    disabled_exits: AtomicU32,
+    /// One more than the largest vCPU id; 0 as long as the VMM has not said.
+    vcpu_id_limit: AtomicU32,
+    tsc_khz: AtomicU32,
+}
+
+impl VmSettings {
+    /// Those of a new VM.
+    pub fn new() -> Self {
+        Self {
+            disabled_exits: AtomicU32::new(0),
+            vcpu_id_limit: AtomicU32::new(0),
+            tsc_khz: AtomicU32::new(tsc_frequency::khz()),
+        }
+    }
+
+    /// KVM_CAP_X86_DISABLE_EXITS. What was disabled stays so. `EINVAL` for exits other than [`DISABLED_EXITS`].
+    pub fn disable_exits(&self, exits: u64) -> Result {
+        let exits = u32::try_from(exits).map_err(|_| EINVAL)?;
+        if exits & !DISABLED_EXITS != 0 {
+            return Err(EINVAL);
+        }
+        self.disabled_exits.fetch_or(exits, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The controls that vCPUs run with, made from those that they would have.
+    pub fn apply(&self, mut controls: ControlSet) -> ControlSet {
+        let exits = self.disabled_exits.load(Ordering::Relaxed);
+        if exits & KVM_X86_DISABLE_EXITS_HLT != 0 {
+            controls.primary = controls.primary.without(PrimaryControls::HLT_EXITING);
+        }
+        if exits & KVM_X86_DISABLE_EXITS_PAUSE != 0 {
+            controls.secondary = controls
+                .secondary
+                .without(SecondaryControls::PAUSE_LOOP_EXITING);
+        }
+        controls
+    }
+
+    /// KVM_CAP_MAX_VCPU_ID. `EINVAL` for more than [`MAX_VCPU_ID`], and for another limit than was set before.
+    pub fn limit_vcpu_ids(&self, limit: u64) -> Result {
+        let limit = u32::try_from(limit).map_err(|_| EINVAL)?;
+        let before = self.vcpu_id_limit.load(Ordering::Relaxed);
+        if limit > MAX_VCPU_ID || before != 0 && before != limit {
+            return Err(EINVAL);
+        }
+        self.vcpu_id_limit.store(limit, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// `EINVAL` for an id that the VMM has ruled out.
+    pub fn check_vcpu_id(&self, id: u32) -> Result {
+        match self.vcpu_id_limit.load(Ordering::Relaxed) {
+            limit if limit != 0 && id >= limit => Err(EINVAL),
+            _ => Ok(()),
+        }
+    }
+
+    /// The TSC frequency of new vCPUs, in kHz.
+    pub fn tsc_khz(&self) -> u32 {
+        self.tsc_khz.load(Ordering::Relaxed)
+    }
+
+    /// Sets the TSC frequency of new vCPUs; see [`check_tsc_khz`].
+    pub fn set_tsc_khz(&self, khz: u32) -> Result {
+        self.tsc_khz.store(check_tsc_khz(khz)?, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// KVM_SET_TSC_KHZ: the frequency that a guest has when its VMM asks for `khz`, or for the host's by 0. Guests have
+/// the host's TSC: `EINVAL` for a frequency that is not close to the host's.
+pub fn check_tsc_khz(khz: u32) -> Result<u32> {
+    let host = tsc_frequency::khz();
+    match khz {
+        0 => Ok(host),
+        khz if tsc::is_same_frequency(khz, host) => Ok(khz),
+        _ => Err(EINVAL),
+    }
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Devices on ports.
+
+pub mod cmos;
+pub mod console;
+pub mod i8042;
+pub mod power;
