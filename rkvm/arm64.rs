@@ -121,8 +121,8 @@ pub struct VmState;
 
 impl VmState {
     /// Nothing yet.
-    pub fn new() -> impl PinInit<Self> {
-        Self
+    pub fn new() -> Result<impl PinInit<Self>> {
+        Ok(Self)
     }
 
     /// The interrupt controller, for an irqfd. `EAGAIN` while there is none.

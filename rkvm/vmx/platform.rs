@@ -232,6 +232,7 @@ impl Platform {
             | uapi::KVM_CAP_VCPU_EVENTS
             | uapi::KVM_CAP_CLOCKSOURCE
             | uapi::KVM_CAP_KVMCLOCK_CTRL
+            | uapi::KVM_CAP_ENFORCE_PV_FEATURE_CPUID
             | uapi::KVM_CAP_GET_MSR_FEATURES
             | uapi::KVM_CAP_SREGS2
             | uapi::KVM_CAP_GET_TSC_KHZ
@@ -240,6 +241,8 @@ impl Platform {
             | uapi::KVM_CAP_X86_ROBUST_SINGLESTEP
             | uapi::KVM_CAP_SET_TSS_ADDR
             | uapi::KVM_CAP_SET_IDENTITY_MAP_ADDR
+            | uapi::KVM_CAP_X86_TRIPLE_FAULT_EVENT
+            | uapi::KVM_CAP_MSR_PLATFORM_INFO
             | uapi::KVM_CAP_ENABLE_CAP
             | uapi::KVM_CAP_ENABLE_CAP_VM => 1,
             uapi::KVM_CAP_SET_GUEST_DEBUG2 => guest_debug::FLAGS as isize,

@@ -75,7 +75,7 @@ impl Apic {
     /// Takes interrupts that others have requested.
     fn accept(&mut self, news: &News) {
         let words = news.vectors.iter().zip(&news.level);
-        for (base, (requested, level)) in (0u8..).step_by(64).zip(words) {
+        for (base, (requested, level)) in (0..=u8::MAX).step_by(64).zip(words) {
             let mut rest = *requested;
             while rest != 0 {
                 let bit = rest.trailing_zeros() as u8;

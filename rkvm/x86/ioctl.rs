@@ -20,6 +20,7 @@ use crate::{
         insn::Gpr,
         lapic::STATE_BYTES,
         msr::Initiator,
+        pv::features::Enforcement,
         vcpu::{Core, Vcpu},
     },
 };
@@ -105,9 +106,7 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
             tsc::attribute(core, cmd, &argument.read()?)?;
         }
         uapi::RKVM_ENABLE_CAP => {
-            argument.read::<uapi::kvm_enable_cap>()?;
-            // There is no capability that a vCPU has to turn on.
-            return Err(EINVAL);
+            enable_cap(core, &argument.read()?)?;
         }
         uapi::RKVM_KVMCLOCK_CTRL => core.stop_clock()?,
         uapi::RKVM_GET_LAPIC => argument.write_bytes(&lapic::get(core)?)?,
@@ -128,6 +127,19 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
         _ => return Err(ENOTTY),
     }
     Ok(0)
+}
+
+/// KVM_ENABLE_CAP on a vCPU. `EINVAL` for flags, and for capabilities that a vCPU cannot turn on.
+fn enable_cap(core: &mut Core, request: &uapi::kvm_enable_cap) -> Result {
+    let [value, ..] = request.args;
+    match (request.flags, request.cap) {
+        (0, uapi::KVM_CAP_ENFORCE_PV_FEATURE_CPUID) => core.enforce_pv_features(match value {
+            0 => Enforcement::Off,
+            _ => Enforcement::On,
+        }),
+        _ => return Err(EINVAL),
+    }
+    Ok(())
 }
 
 /// KVM_GET_REGS.

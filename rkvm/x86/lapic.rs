@@ -15,7 +15,7 @@ mod timer;
 
 pub use access::Gp;
 pub use lvt::{LocalEvent, LocalInterrupt};
-pub use register::{Access, Register, RegisterPage, VectorSet, FIRST_MSR, LAST_MSR, PAGE_BYTES};
+pub use register::{Register, RegisterPage, VectorSet, FIRST_MSR, LAST_MSR};
 pub use state::{IdFormat, Invalid, STATE_BYTES};
 pub use timer::{Clock, TimerMode};
 

@@ -299,9 +299,13 @@ impl Message {
     pub const fn is_for_one(&self) -> bool {
         let arbitrated =
             matches!(self.delivery, DeliveryMode::LowestPriority) || self.redirection_hint;
-        let broadcast = matches!(self.mode, DestinationMode::Physical)
-            && matches!(self.destination, XAPIC_BROADCAST | X2APIC_BROADCAST);
-        arbitrated && !broadcast
+        arbitrated && !self.is_broadcast()
+    }
+
+    /// Whether the destination may mean everyone.
+    pub const fn is_broadcast(&self) -> bool {
+        matches!(self.mode, DestinationMode::Physical)
+            && matches!(self.destination, XAPIC_BROADCAST | X2APIC_BROADCAST)
     }
 
     /// Whether the APIC that `identity` describes is a destination and is in a state to take the message.

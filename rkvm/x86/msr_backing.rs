@@ -6,10 +6,11 @@ use crate::{
     host::x86::registers,
     vmx::{field::*, guest_state::GuestState, vmcs::Loaded},
     x86::{
-        msr::{Backing, Initiator, Refusal, Register},
+        msr::{index::MSR_PLATFORM_INFO, Backing, Initiator, Refusal, Register},
         regs::{rules::PagingState, Efer},
         shared_msrs::GuestMsrs,
         vcpu::Core,
+        vm_settings::Switch,
         VmState,
     },
 };
@@ -96,6 +97,12 @@ impl Core {
     ) -> Result<u64, Refusal> {
         if let Some(result) = self.read_apic_msr(index) {
             return result;
+        }
+        if index == MSR_PLATFORM_INFO
+            && initiator == Initiator::Guest
+            && self.vm.arch().settings.is_on(Switch::HiddenPlatformInfo)
+        {
+            return Err(Refusal::Unsupported);
         }
         let registers = Registers {
             loaded,

@@ -36,7 +36,7 @@ pub struct Pv {
     steal: Steal,
     pairing: Option<Pairing>,
     /// Whether the vCPU has features that its CPUID does not announce.
-    pub enforcement: Enforcement,
+    enforcement: Enforcement,
 }
 
 /// A KVM_HC_CLOCK_PAIRING that is to be answered.
@@ -136,6 +136,12 @@ impl Core {
         self.pv
             .shown
             .is_some_and(|shown| shown != self.vm.arch().clock().generation())
+    }
+
+    /// KVM_CAP_ENFORCE_PV_FEATURE_CPUID.
+    pub fn enforce_pv_features(&mut self, enforcement: Enforcement) {
+        self.pv.enforcement = enforcement;
+        self.refresh_pv_features();
     }
 
     /// Takes up the paravirtual features of the vCPU's CPUID.

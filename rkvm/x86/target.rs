@@ -139,6 +139,19 @@ impl Targets {
         }
     }
 
+    /// Delivers a message to the vCPUs whose APIC ids are chosen, whatever its destination. Returns how many there
+    /// are.
+    pub fn send_to(&self, message: &Message, chosen: impl Fn(u32) -> bool) -> u32 {
+        let members = self.members.lock();
+        let targets = members
+            .iter()
+            .filter(|target| chosen(target.inbox.identity().id()));
+        targets.fold(0u32, |taken, target| {
+            target.deliver(message);
+            taken.saturating_add(1)
+        })
+    }
+
     /// Has every vCPU whose LINT0 takes interrupts from the 8259s look at them.
     pub fn rouse_for_extint(&self) {
         for target in self.members.lock().iter() {
@@ -162,11 +175,13 @@ impl Targets {
 /// The destination of a message for one vCPU, where the vCPUs' numbers are their APIC ids, as they are
 /// unless a VMM wants otherwise.
 fn only<'a>(members: &'a [Arc<Target>], message: &Message) -> Option<&'a Target> {
-    if message.shorthand != Shorthand::None || message.mode != DestinationMode::Physical {
+    if message.shorthand != Shorthand::None
+        || message.mode != DestinationMode::Physical
+        || message.is_broadcast()
+    {
         return None;
     }
     let target = members.get(message.destination as usize)?;
     let identity = target.inbox.identity();
-    // A broadcast matches, too, but not this id.
     (identity.id() == message.destination && message.is_for(&identity)).then_some(target)
 }

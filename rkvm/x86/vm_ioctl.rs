@@ -3,8 +3,14 @@
 //! The ioctls that only an x86 VM has.
 
 use crate::{
-    host::bindings as uapi, types::PAGE_SIZE, uapi::UserAddress, vm::Vm,
-    x86::{interrupts, vm_settings::VmSettings},
+    host::bindings as uapi,
+    types::PAGE_SIZE,
+    uapi::UserAddress,
+    vm::Vm,
+    x86::{
+        interrupts,
+        vm_settings::{Switch, VmSettings},
+    },
 };
 use kernel::prelude::*;
 
@@ -59,7 +65,23 @@ fn enable_cap(vm: &Vm, request: &uapi::kvm_enable_cap) -> Result {
     }
     let [value, ..] = request.args;
     match request.cap {
-        uapi::KVM_CAP_X86_DISABLE_EXITS => vm.before_vcpus(EINVAL, || settings.disable_exits(value)),
+        uapi::KVM_CAP_X86_TRIPLE_FAULT_EVENT => {
+            match value {
+                0 => settings.turn_off(Switch::TripleFaultEvent),
+                _ => settings.turn_on(Switch::TripleFaultEvent),
+            }
+            Ok(())
+        }
+        uapi::KVM_CAP_MSR_PLATFORM_INFO => {
+            match value {
+                0 => settings.turn_on(Switch::HiddenPlatformInfo),
+                _ => settings.turn_off(Switch::HiddenPlatformInfo),
+            }
+            Ok(())
+        }
+        uapi::KVM_CAP_X86_DISABLE_EXITS => {
+            vm.before_vcpus(EINVAL, || settings.disable_exits(value))
+        }
         uapi::KVM_CAP_MAX_VCPU_ID => vm.before_vcpus(EINVAL, || settings.limit_vcpu_ids(value)),
         uapi::KVM_CAP_SPLIT_IRQCHIP => interrupts::enable_split(vm, value),
         uapi::KVM_CAP_X2APIC_API => vm.arch().interrupts().settings().set_x2apic_api(value),

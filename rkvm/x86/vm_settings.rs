@@ -16,12 +16,28 @@ use kernel::prelude::*;
 /// KVM_CAP_X86_DISABLE_EXITS: the exits that a VMM can do without. MWAIT always exits: guests have none.
 pub const DISABLED_EXITS: u32 = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
 
-/// The choices. They change only while there are no vCPUs, and each vCPU looks once, so that any order will do.
+/// Something that a VM has or has not, and that its VMM may change at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS tell of triple faults (KVM_CAP_X86_TRIPLE_FAULT_EVENT).
+    TripleFaultEvent,
+    /// The guest cannot read MSR_PLATFORM_INFO (KVM_CAP_MSR_PLATFORM_INFO turned off).
+    HiddenPlatformInfo,
+}
+
+impl Switch {
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// The choices. But for [`Switch`]es they change only while there are no vCPUs, and each vCPU looks once, so that any order will do.
 pub struct VmSettings {
     disabled_exits: AtomicU32,
     /// One more than the largest vCPU id; 0 as long as the VMM has not said.
     vcpu_id_limit: AtomicU32,
     tsc_khz: AtomicU32,
+    switches: AtomicU32,
 }
 
 impl VmSettings {
@@ -31,7 +47,23 @@ impl VmSettings {
             disabled_exits: AtomicU32::new(0),
             vcpu_id_limit: AtomicU32::new(0),
             tsc_khz: AtomicU32::new(tsc_frequency::khz()),
+            switches: AtomicU32::new(0),
         }
+    }
+
+    /// Whether a switch is on. All are off at first.
+    pub fn is_on(&self, switch: Switch) -> bool {
+        self.switches.load(Ordering::Relaxed) & switch.bit() != 0
+    }
+
+    /// Turns a switch on.
+    pub fn turn_on(&self, switch: Switch) {
+        self.switches.fetch_or(switch.bit(), Ordering::Relaxed);
+    }
+
+    /// Turns a switch off.
+    pub fn turn_off(&self, switch: Switch) {
+        self.switches.fetch_and(!switch.bit(), Ordering::Relaxed);
     }
 
     /// KVM_CAP_X86_DISABLE_EXITS. What was disabled stays so. `EINVAL` for exits other than [`DISABLED_EXITS`].

@@ -82,7 +82,7 @@ impl VmState {
 
     /// Whether `cmd` is an ioctl of an x86 VM.
     pub fn has_ioctl(cmd: u32) -> bool {
-        matches!(cmd, uapi::RKVM_GET_CLOCK | uapi::RKVM_SET_CLOCK) 
+        matches!(cmd, uapi::RKVM_GET_CLOCK | uapi::RKVM_SET_CLOCK)
             || interrupts::has_ioctl(cmd)
             || vm_ioctl::has_ioctl(cmd)
     }

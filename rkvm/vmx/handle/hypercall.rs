@@ -7,7 +7,6 @@ use crate::{
     vmx::{run::Leave, vmcs::Loaded},
     x86::{
         insn::Gpr,
-        line::LineOutcome,
         message::{ApicMode, Message},
         pv::{
             features::Feature,
@@ -50,7 +49,7 @@ fn arguments(core: &Core) -> Arguments {
 }
 
 /// Does what a hypercall asks for.
-fn perform(core: &mut Core, call: Hypercall) -> Answer {
+fn perform(core: &Core, call: Hypercall) -> Answer {
     let needed = match call {
         Hypercall::Kick(_) => Some(Feature::PV_UNHALT),
         Hypercall::SendIpi(_) => Some(Feature::PV_SEND_IPI),
@@ -62,7 +61,10 @@ fn perform(core: &mut Core, call: Hypercall) -> Answer {
     }
     match call {
         Hypercall::PollInterrupts => Ok(0),
-        Hypercall::Kick(apic_id) => Ok(kick(core, apic_id)),
+        Hypercall::Kick(apic_id) => {
+            core.vm.arch().interrupts().targets().unhalt(apic_id);
+            Ok(0)
+        }
         Hypercall::SendIpi(ipi) => send_ipi(core, &ipi),
         // A hint that nothing depends on.
         Hypercall::Yield(_) => Ok(0),
@@ -71,27 +73,16 @@ fn perform(core: &mut Core, call: Hypercall) -> Answer {
     }
 }
 
-/// Wakes a vCPU from HLT.
-fn kick(core: &mut Core, apic_id: u32) -> u32 {
-    if let Some(apic) = &core.apic {
-        apic.interrupts.targets().unhalt(apic_id);
+/// Sends an interrupt to several vCPUs; returns how many it has reached.
+fn send_ipi(core: &Core, ipi: &Ipi) -> Answer {
+    if core.apic.is_none() {
+        return Err(Error::NotSupported);
     }
-    0
+    // Of the command's destination nothing is used.
+    let message = Message::from_icr(u64::from(ipi.command), ApicMode::X2Apic, NO_SENDER);
+    let targets = core.vm.arch().interrupts().targets();
+    Ok(targets.send_to(&message, |apic_id| ipi.is_for(apic_id)))
 }
 
-/// Sends an interrupt to several vCPUs; returns how many it has reached.
-fn send_ipi(core: &mut Core, ipi: &Ipi) -> Answer {
-    let Some(apic) = &core.apic else {
-        return Err(Error::NotSupported);
-    };
-    let targets = apic.interrupts.targets();
-    let mut reached = 0u32;
-    for id in ipi.targets() {
-        let icr = u64::from(id) << u32::BITS | u64::from(ipi.command);
-        let message = Message::from_icr(icr, ApicMode::X2Apic, apic.lapic.id());
-        if let LineOutcome::Delivered(count) = targets.send(&message) {
-            reached = reached.saturating_add(count);
-        }
-    }
-    Ok(reached)
-}
+/// The sender of a message that goes to the vCPUs that it names, be it the sender itself.
+const NO_SENDER: u32 = 0;

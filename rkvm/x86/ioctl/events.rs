@@ -9,8 +9,8 @@
 use crate::{
     host::bindings::{
         kvm_vcpu_events, KVM_VCPUEVENT_VALID_NMI_PENDING, KVM_VCPUEVENT_VALID_SHADOW,
-        KVM_VCPUEVENT_VALID_SIPI_VECTOR, KVM_VCPUEVENT_VALID_SMM, KVM_X86_SHADOW_INT_MOV_SS,
-        KVM_X86_SHADOW_INT_STI,
+        KVM_VCPUEVENT_VALID_SIPI_VECTOR, KVM_VCPUEVENT_VALID_SMM, KVM_VCPUEVENT_VALID_TRIPLE_FAULT,
+        KVM_X86_SHADOW_INT_MOV_SS, KVM_X86_SHADOW_INT_STI,
     },
     vmx::field::GUEST_INTERRUPTIBILITY,
     x86::{
@@ -18,16 +18,18 @@ use crate::{
         vcpu::{
             Core, BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, BLOCKING_BY_STI_OR_MOV_SS,
         },
+        vm_settings::Switch,
     },
 };
 use kernel::prelude::*;
 
-/// The flags that KVM_SET_VCPU_EVENTS knows. Those for the payload of an exception and for a triple fault
-/// belong to capabilities that are not there. A SIPI vector is of the VMM's local APIC.
+/// The flags that KVM_SET_VCPU_EVENTS knows. That for the payload of an exception belongs to a capability that is
+/// not there, that for a triple fault to one that the VMM has to turn on. A SIPI vector is of the VMM's local APIC.
 const KNOWN_FLAGS: u32 = KVM_VCPUEVENT_VALID_NMI_PENDING
     | KVM_VCPUEVENT_VALID_SIPI_VECTOR
     | KVM_VCPUEVENT_VALID_SHADOW
-    | KVM_VCPUEVENT_VALID_SMM;
+    | KVM_VCPUEVENT_VALID_SMM
+    | KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 
 /// The last vector of an exception.
 const LAST_EXCEPTION: u8 = 31;
@@ -59,6 +61,10 @@ pub fn get(core: &mut Core) -> kvm_vcpu_events {
         state.interrupt.injected = 1;
         state.interrupt.nr = vector;
     }
+    if core.vm.arch().settings.is_on(Switch::TripleFaultEvent) {
+        state.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+        state.triple_fault.pending = u8::from(events.triple_fault);
+    }
     state.interrupt.shadow = shadow(interruptibility);
     state.nmi.pending = events.nmis;
     state.nmi.masked = u8::from(interruptibility & BLOCKING_BY_NMI != 0);
@@ -75,6 +81,10 @@ pub fn set(core: &mut Core, state: &kvm_vcpu_events) -> Result {
         return Err(EINVAL);
     }
     let exception = exception(state)?;
+    let triple_fault = has(KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
+    if triple_fault && !core.vm.arch().settings.is_on(Switch::TripleFaultEvent) {
+        return Err(EINVAL);
+    }
 
     let loaded = core.load();
     let mut interruptibility = loaded.read(GUEST_INTERRUPTIBILITY) & !BLOCKING_BY_NMI;
@@ -98,6 +108,9 @@ pub fn set(core: &mut Core, state: &kvm_vcpu_events) -> Result {
     // Only one of them can be in the middle of its delivery. An interrupt waits beside it.
     events.due = exception.or(nmi).or(soft);
     events.interrupt = external;
+    if triple_fault {
+        events.triple_fault = state.triple_fault.pending != 0;
+    }
     if has(KVM_VCPUEVENT_VALID_NMI_PENDING) {
         let held = if state.nmi.masked != 0 || state.nmi.injected != 0 {
             NmisHeld::Yes

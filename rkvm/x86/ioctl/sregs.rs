@@ -79,8 +79,8 @@ pub fn get2(core: &mut Core) -> kvm_sregs2 {
     };
     if paging(&sregs).is_pae_paging() {
         state.flags = FLAG_PDPTES;
-        state.pdptrs =
-            [GUEST_PDPTE0, GUEST_PDPTE1, GUEST_PDPTE2, GUEST_PDPTE3].map(|field| loaded.read(field));
+        state.pdptrs = [GUEST_PDPTE0, GUEST_PDPTE1, GUEST_PDPTE2, GUEST_PDPTE3]
+            .map(|field| loaded.read(field));
     }
     state
 }

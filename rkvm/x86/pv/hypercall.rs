@@ -107,12 +107,12 @@ pub struct Ipi {
 }
 
 impl Ipi {
-    /// The APIC ids that it goes to, in their order.
-    pub fn targets(&self) -> impl Iterator<Item = u32> {
-        let Self { targets, first, .. } = *self;
-        (0..u128::BITS)
-            .filter(move |bit| targets >> bit & 1 != 0)
-            .filter_map(move |bit| first.checked_add(bit))
+    /// Whether it goes to the vCPU with this APIC id.
+    pub fn is_for(&self, apic_id: u32) -> bool {
+        apic_id
+            .checked_sub(self.first)
+            .filter(|bit| *bit < u128::BITS)
+            .is_some_and(|bit| self.targets >> bit & 1 != 0)
     }
 }
 

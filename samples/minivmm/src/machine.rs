@@ -71,27 +71,30 @@ impl Machine {
         let memory = memory::allocate(options.memory)?;
         memory::register(&vm, &memory)?;
 
-        let incoming = options
-            .incoming
-            .as_deref()
-            .map(Snapshot::load)
-            .transpose()?;
-        let ending = Ending::new()?;
-        let save = EventFd::new(EFD_NONBLOCK)?;
-        let output = output(options, &stats, &save)?;
-        let serial = incoming
-            .as_ref()
-            .map_or_else(SerialState::default, Snapshot::serial);
-        let (devices, ports, mmio) = devices(options, &vm, &memory, &ending, output, &serial)?;
-
         let descriptors: Vec<VcpuFd> = (0..options.cpus)
             .map(|id| vm.create_vcpu(id.into()).context("KVM_CREATE_VCPU"))
             .collect::<Result<_>>()?;
-        match (&incoming, &options.incoming) {
-            (Some(snapshot), Some(directory)) => {
-                snapshot.restore(directory, &vm, &memory, &descriptors, &devices)?;
+        let snapshot = match &options.incoming {
+            Some(directory) => {
+                let snapshot = Snapshot::load(directory)?;
+                snapshot.restore_vm(directory, &vm, &memory, &descriptors)?;
+                Some(snapshot)
             }
-            _ => prepare_boot(options, &kvm, &memory, &descriptors)?,
+            None => {
+                prepare_boot(options, &kvm, &memory, &descriptors)?;
+                None
+            }
+        };
+
+        let ending = Ending::new()?;
+        let save = EventFd::new(EFD_NONBLOCK)?;
+        let output = output(options, &stats, &save)?;
+        let serial = snapshot
+            .as_ref()
+            .map_or_else(SerialState::default, Snapshot::serial);
+        let (devices, ports, mmio) = devices(options, &vm, &memory, &ending, output, &serial)?;
+        if let Some(snapshot) = &snapshot {
+            snapshot.restore_devices(&devices)?;
         }
 
         let surroundings = Arc::new(Surroundings {

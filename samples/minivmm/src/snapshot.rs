@@ -118,22 +118,16 @@ impl Snapshot {
         self.serial.clone()
     }
 
-    /// Sets a new machine to what the snapshot holds, and reads its memory. The console is made with its
-    /// state.
-    pub fn restore(
+    /// Sets a new VM and its vCPUs to what the snapshot holds, and reads guest memory.
+    pub fn restore_vm(
         &self,
         directory: &Path,
         vm: &VmFd,
         memory: &GuestMemoryMmap,
         vcpus: &[VcpuFd],
-        devices: &Devices,
     ) -> Result<()> {
-        ensure!(
-            (self.vcpus.len(), self.virtio.len()) == (vcpus.len(), devices.virtio.len()),
-            "the snapshot is of a machine with {} vCPUs and {} virtio devices",
-            self.vcpus.len(),
-            self.virtio.len()
-        );
+        let count = self.vcpus.len();
+        ensure!(count == vcpus.len(), "the snapshot has {count} vCPUs");
         let path = directory.join(MEMORY_FILE);
         let mut file = File::open(&path).with_context(|| format!("no {}", path.display()))?;
         memory::load(memory, &mut file).context("the snapshot has less memory than the machine")?;
@@ -149,6 +143,18 @@ impl Snapshot {
         for (state, vcpu) in self.vcpus.iter().zip(vcpus) {
             state.set(vcpu)?;
         }
+        Ok(())
+    }
+
+    /// Sets the devices, but not the console, which is made with its state. Devices come after the VM: an
+    /// interrupt that was on its way to the guest's processors when the snapshot was taken is in neither
+    /// state, and devices that have a reason raise theirs again.
+    pub fn restore_devices(&self, devices: &Devices) -> Result<()> {
+        let count = self.virtio.len();
+        ensure!(
+            count == devices.virtio.len(),
+            "the snapshot has {count} virtio devices"
+        );
         lock(&devices.cmos).state = self.cmos.clone();
         lock(&devices.power).state = self.power.clone();
         for (state, device) in self.virtio.iter().zip(&devices.virtio) {

@@ -27,7 +27,13 @@ fn clocks(tsc: u64, boot: u64) -> HostClocks {
 
 #[test]
 fn scales_of_known_frequencies() {
-    for hz in [40_000_000, 999_999_999, 1_000_000_000, 2_000_000_000, 3_700_000_001] {
+    for hz in [
+        40_000_000,
+        999_999_999,
+        1_000_000_000,
+        2_000_000_000,
+        3_700_000_001,
+    ] {
         let scale = Scale::new(hz);
         let second = scale.nanoseconds(hz);
         assert!(NANOSECONDS - second <= 1, "{hz}: {second}");
@@ -43,7 +49,10 @@ fn a_stable_clock_is_one_line() {
     let scale = Scale::new(2_000_000_000);
     let anchor = Anchor::new(&clocks(1000, 500), 7);
     let later = clocks(1000 + 4_000_000_000, 9_999_999);
-    assert_eq!(anchor.time(&later, HostTsc::Stable, &scale), 2 * NANOSECONDS + 7);
+    assert_eq!(
+        anchor.time(&later, HostTsc::Stable, &scale),
+        2 * NANOSECONDS + 7
+    );
     assert_eq!(anchor.reference(&later, HostTsc::Stable, &scale), (1000, 7));
     let by_clock = 9_999_999 - 500 + 7;
     assert_eq!(anchor.time(&later, HostTsc::Unstable, &scale), by_clock);

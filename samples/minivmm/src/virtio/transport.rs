@@ -115,7 +115,8 @@ impl Transport {
         }
     }
 
-    /// Sets what [`Transport::state`] gave, and looks at the queues once: a notification may be from before.
+    /// Sets what [`Transport::state`] gave. An interrupt and notifications may have been on their way: they are
+    /// given once more.
     pub fn restore(&mut self, state: &TransportState) -> Result<()> {
         self.registers = state.registers.clone();
         self.queues = state
@@ -125,6 +126,9 @@ impl Transport {
             .collect::<Result<_, _>>()?;
         for notification in &self.notifications {
             notification.write(1)?;
+        }
+        if self.registers.interrupt_status != 0 {
+            self.interrupt.write(1)?;
         }
         Ok(())
     }
