@@ -13,7 +13,7 @@ ifeq ($(filter $(ARCH),x86_64 arm64),)
 $(error ARCH is x86_64 or arm64, not $(ARCH))
 endif
 
-.PHONY: all module clippy fmt demo test host-test machine-test bench setup clean help
+.PHONY: all module clippy fmt demo test host-test machine-test kselftests bench setup clean help
 
 all: module
 
@@ -59,6 +59,9 @@ bench: module
 	@tools/root make -s -C selftests ARCH=x86_64 ../build/x86_64/selftests/bench
 	@selftests/bench
 
+kselftests: module
+	@tools/kselftests --arch $(ARCH)
+
 setup:
 	@tools/setup all
 
@@ -73,6 +76,7 @@ help:
 	@echo 'make host-test    only the tests that need no machine'
 	@echo 'make machine-test only those that do'
 	@echo 'make bench        compare with the kernel'"'"'s own KVM in one machine'
+	@echo 'make kselftests   run the kernel'"'"'s own KVM selftests on both KVMs, for docs/kselftests.md'
 	@echo 'make clippy fmt   lint; check the formatting'
 	@echo 'make setup        make the tool root, kernels and boot kits, which the others do when needed'
 	@echo 'make clean        remove what was built here; the cache stays (see tools/setup --help)'

@@ -101,6 +101,7 @@ pub fn check_extension(platform: &arch::Platform, extension: usize) -> isize {
     match u32::try_from(extension) {
         Ok(
             uapi::KVM_CAP_USER_MEMORY
+            | uapi::KVM_CAP_USER_MEMORY2
             | uapi::KVM_CAP_DESTROY_MEMORY_REGION_WORKS
             | uapi::KVM_CAP_JOIN_MEMORY_REGIONS_WORKS
             | uapi::KVM_CAP_SYNC_MMU

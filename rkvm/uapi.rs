@@ -32,6 +32,7 @@ plain!(
     u32,
     u64,
     uapi::kvm_userspace_memory_region,
+    uapi::kvm_userspace_memory_region2,
     uapi::kvm_dirty_log,
     uapi::kvm_ioeventfd,
     uapi::kvm_irqfd,

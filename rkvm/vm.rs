@@ -101,6 +101,18 @@ impl Vm {
                 let region = UserAddress::new(arg).read::<uapi::kvm_userspace_memory_region>()?;
                 this.mmu.set_region(&region).map(|()| 0)
             }
+            uapi::RKVM_SET_USER_MEMORY_REGION2 => {
+                let region = UserAddress::new(arg).read::<uapi::kvm_userspace_memory_region2>()?;
+                // The rest is about memory of a guest_memfd, whose flag is not among those known.
+                let region = uapi::kvm_userspace_memory_region {
+                    slot: region.slot,
+                    flags: region.flags,
+                    guest_phys_addr: region.guest_phys_addr,
+                    memory_size: region.memory_size,
+                    userspace_addr: region.userspace_addr,
+                };
+                this.mmu.set_region(&region).map(|()| 0)
+            }
             uapi::RKVM_GET_DIRTY_LOG => {
                 let log = UserAddress::new(arg).read::<uapi::kvm_dirty_log>()?;
                 this.mmu.get_dirty_log(log.slot, log.bitmap()).map(|()| 0)
@@ -178,6 +190,7 @@ impl VmFile {
             cmd,
             uapi::RKVM_CREATE_VCPU
                 | uapi::RKVM_SET_USER_MEMORY_REGION
+                | uapi::RKVM_SET_USER_MEMORY_REGION2
                 | uapi::RKVM_GET_DIRTY_LOG
                 | uapi::RKVM_IOEVENTFD
                 | uapi::RKVM_IRQFD

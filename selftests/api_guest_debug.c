@@ -31,8 +31,11 @@ static bool test_debug(const char *file, int line, struct vcpu *vcpu, uint32_t e
 	return test_eq(file, line, "exception", arch->exception, exception) &
 	       test_eq(file, line, "address", arch->pc, pc);
 }
-#define ASSERT_DEBUG(vcpu, exception, pc) \
-	do { if (!test_debug(__FILE__, __LINE__, (vcpu), (exception), (pc))) test_abort(); } while (0)
+#define ASSERT_DEBUG(vcpu, exception, pc)					\
+	do {									\
+		if (!test_debug(__FILE__, __LINE__, (vcpu), (exception), (pc)))	\
+			test_abort();						\
+	} while (0)
 
 GUEST64(breaks, "nop\nbreaks_at: int3\nnop\nhlt\n");
 LABEL(breaks_at);

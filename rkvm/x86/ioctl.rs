@@ -65,6 +65,7 @@ pub fn is_vcpu_ioctl(cmd: u32) -> bool {
             | uapi::RKVM_SMI
             | uapi::RKVM_KVMCLOCK_CTRL
             | uapi::RKVM_GET_LAPIC
+            | uapi::RKVM_SET_VAPIC_ADDR
             | uapi::RKVM_SET_LAPIC
             | uapi::RKVM_GET_MP_STATE
             | uapi::RKVM_SET_MP_STATE
@@ -115,6 +116,7 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
             argument.read_bytes(&mut state)?;
             lapic::set(core, &state)?;
         }
+        uapi::RKVM_SET_VAPIC_ADDR => lapic::set_vapic(core, argument.read()?)?,
         uapi::RKVM_GET_MP_STATE => argument.write(&lapic::mp_state(core))?,
         uapi::RKVM_SET_MP_STATE => lapic::set_mp_state(core, &argument.read()?)?,
         uapi::RKVM_GET_MSRS => {

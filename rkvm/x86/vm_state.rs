@@ -57,8 +57,7 @@ impl VmState {
     /// where the I/O APIC is the VMM's.
     pub fn irq_sink(&self, style: Style) -> Result<Arc<dyn IrqSink>> {
         match (self.interrupts.kind(), style) {
-            (Kind::Userspace, _) => Err(EAGAIN),
-            (Kind::Split, Style::Resample) => Err(EINVAL),
+            (Kind::Userspace, _) | (Kind::Split, Style::Resample) => Err(EINVAL),
             _ => Ok(self.interrupts.clone()),
         }
     }

@@ -65,6 +65,9 @@ pub fn get(core: &mut Core) -> kvm_vcpu_events {
         state.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
         state.triple_fault.pending = u8::from(events.triple_fault);
     }
+    if let Some(apic) = &core.apic {
+        state.sipi_vector = u32::from(apic.target.inbox.sipi_vector());
+    }
     state.interrupt.shadow = shadow(interruptibility);
     state.nmi.pending = events.nmis;
     state.nmi.masked = u8::from(interruptibility & BLOCKING_BY_NMI != 0);

@@ -61,11 +61,15 @@ pub struct Machine {
     kvm: Kvm,
     /// Readable when a snapshot is to be taken.
     save: EventFd,
+    /// Readable when a signal has come that is for the event loop.
+    signals: File,
 }
 
 impl Machine {
     /// Builds the machine, with everything at rest.
     pub fn new(options: &Options, stats: Arc<Stats>) -> Result<Self> {
+        // Before there are other threads, so that none of them gets the signals.
+        let signals = event_loop::signals()?;
         let kvm = open(&options.kvm)?;
         let vm = create_vm(&kvm)?;
         let memory = memory::allocate(options.memory)?;
@@ -115,6 +119,7 @@ impl Machine {
             memory,
             kvm,
             save,
+            signals,
         })
     }
 
@@ -124,8 +129,7 @@ impl Machine {
             lock(&self.devices.console).attach_input()?;
         }
         let mut events = event_loop::EventLoop::new(&self.devices, &self.surroundings.ending)?;
-        let signals = event_loop::signals()?;
-        events.wait_for(&self.save, &signals)?;
+        events.wait_for(&self.save, &self.signals)?;
         for vcpu in &self.vcpus {
             vcpu.run();
         }
