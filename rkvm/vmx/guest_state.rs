@@ -109,8 +109,20 @@ impl GuestState {
         }
     }
 
-    /// Puts the registers in the state after power-up.
+    /// Puts all registers in the state after power-up.
     pub fn reset(&mut self, loaded: &Loaded) {
+        self.reset_registers(loaded);
+        self.set_paging(
+            loaded,
+            &PagingState {
+                cr0: reset::CR0,
+                ..PagingState::default()
+            },
+        );
+    }
+
+    /// Puts those that do not decide the paging mode in the state after power-up.
+    pub fn reset_registers(&mut self, loaded: &Loaded) {
         for number in 0..Gpr::COUNT as u8 {
             self.registers.set(Gpr::new(number), 0);
         }
@@ -129,15 +141,7 @@ impl GuestState {
             loaded.write(base, 0);
             loaded.write(limit, u32::from(reset::TABLE_LIMIT));
         }
-        loaded.write(GUEST_CR3, 0);
         loaded.write(GUEST_DR7, reset::DR7.raw());
-        self.set_paging(
-            loaded,
-            &PagingState {
-                cr0: reset::CR0,
-                ..PagingState::default()
-            },
-        );
     }
 
     /// The guest may have changed anything.

@@ -42,6 +42,8 @@ pub struct GuestDebug {
     control: u32,
     /// The TF that the guest had when KVM_RUN began to single-step it.
     own_tf: Rflags,
+    /// RIP of the INT3 that was reported last.
+    int3: Option<u64>,
 }
 
 impl GuestDebug {
@@ -99,7 +101,7 @@ impl Core {
             let event = if wanted.control & KVM_GUESTDBG_INJECT_DB != 0 {
                 Event::DEBUG
             } else {
-                Event::software_exception(vector::BREAKPOINT)
+                self.breakpoint_exception()
             };
             self.events.raise(event);
         }
@@ -125,6 +127,17 @@ impl Core {
             self.drop_step(&loaded);
         }
         Ok(())
+    }
+
+    /// #BP for the guest. Where the VMM was told of the guest's own INT3, it is as if that were executed.
+    fn breakpoint_exception(&mut self) -> Event {
+        let loaded = self.load();
+        let rip = self.guest.rip(&loaded);
+        if self.guest_debug.int3 == Some(rip) {
+            Event::software_exception(vector::BREAKPOINT)
+        } else {
+            Event::exception(vector::BREAKPOINT, None)
+        }
     }
 
     /// A step of the VMM's that has not been taken yet is none of the guest's.
@@ -197,6 +210,8 @@ impl Core {
 
     /// KVM_EXIT_DEBUG for an exception that is the VMM's; `causes` are bits of DR6.
     pub fn debug_exit(&mut self, loaded: &Loaded, exception: u8, causes: Dr6) -> UserExit {
+        let rip = self.guest.rip(loaded);
+        self.guest_debug.int3 = (exception == vector::BREAKPOINT).then_some(rip);
         UserExit::Debug(kvm_debug_exit_arch {
             exception: exception.into(),
             pad: 0,

@@ -23,6 +23,16 @@ impl Core {
             || self.has_interrupt() && self.guest.rflags(loaded).contains(Rflags::IF)
     }
 
+    /// KVM_RUN of an application processor that nobody has started yet: sleeps until something comes for it. The VMM
+    /// is to call again. `EINTR` if the thread has a signal.
+    pub fn wait_for_init(&mut self) -> Result {
+        self.wait()?;
+        let loaded = self.load();
+        self.take_news(&loaded);
+        self.guest.flush(&loaded);
+        Ok(())
+    }
+
     /// Sleeps once, unless something is there already. Whether the vCPU runs then shows in its activity.
     ///
     /// `EINTR` if the thread has a signal.

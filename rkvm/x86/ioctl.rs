@@ -191,9 +191,16 @@ fn set_regs(core: &mut Core, regs: &uapi::kvm_regs) {
 }
 
 /// KVM_INTERRUPT: the VMM's interrupt controller delivers a vector. `EINVAL` for a number above
-/// 255. One that waits already is replaced.
+/// 255, `ENXIO` where the kernel has the 8259s. One that waits already is replaced; where the kernel has the local APIC,
+/// which passes it on, `EEXIST`.
 fn interrupt(core: &mut Core, irq: u32) -> Result {
     let vector = u8::try_from(irq).map_err(|_| EINVAL)?;
+    if core.has_pics() {
+        return Err(ENXIO);
+    }
+    if core.apic.is_some() && core.events.interrupt.is_some() {
+        return Err(EEXIST);
+    }
     core.events.interrupt = Some(vector);
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::{
         event::Events,
         insn::Gpr,
         lapic::Reset,
-        regs::{reset, segment::SegmentRegister, Cr0},
+        regs::{reset, rules::PagingState, segment::SegmentRegister, Cr0},
         vcpu::Core,
     },
 };
@@ -34,9 +34,11 @@ impl Core {
         let caching = self.guest.cr0(loaded).raw() & CACHING.raw();
         self.events = Events::default();
         self.debug = DebugRegisters::default();
-        self.guest.reset(loaded);
-        let mut paging = self.guest.paging(loaded);
-        paging.cr0 = Cr0::new(paging.cr0.without(CACHING).raw() | caching);
+        self.guest.reset_registers(loaded);
+        let paging = PagingState {
+            cr0: Cr0::new(reset::CR0.without(CACHING).raw() | caching),
+            ..PagingState::default()
+        };
         self.set_paging(loaded, &paging);
         if let Some(signature) = self.cpuid.signature() {
             self.guest.registers.set(Gpr::RDX, u64::from(signature));

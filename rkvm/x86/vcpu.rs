@@ -164,6 +164,9 @@ impl Vcpu {
             match done {
                 Ok(Some(exit)) => Ok(exit),
                 Ok(None) if request.immediate_exit => Err(EINTR),
+                Ok(None) if self.core.activity == Activity::Uninitialized => {
+                    self.core.wait_for_init().and(Err(EAGAIN))
+                }
                 Ok(None) => self.core.run(&fpu, page),
                 Err(error) => Err(error),
             }
