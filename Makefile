@@ -13,7 +13,7 @@ ifeq ($(filter $(ARCH),x86_64 arm64),)
 $(error ARCH is x86_64 or arm64, not $(ARCH))
 endif
 
-.PHONY: all module clippy fmt demo test host-test machine-test kselftests bench setup clean help
+.PHONY: all module clippy fmt demo test host-test machine-test boot-test test-vmms kselftests bench setup clean help
 
 all: module
 
@@ -50,10 +50,19 @@ machine-test: module
 	selftests/run --kvm linux || failed=1; \
 	exit $$failed
 
-test: host-test machine-test
+# Linux to its user space by samples/minivmm.
+boot-test: module
+	@selftests/boot
+
+test: host-test machine-test boot-test
+
+# Linux by QEMU, on its machines for x86; takes long.
+test-vmms: module
+	@selftests/vmms
 
 demo: module
 	@tools/demo
+	@tools/demo-linux
 
 bench: module
 	@tools/root make -s -C selftests ARCH=x86_64 ../build/x86_64/selftests/bench
@@ -72,9 +81,11 @@ help:
 	@echo 'make              build $(MODULE) (ARCH=arm64 for the other architecture)'
 	@echo 'make KDIR=DIR     build against a prepared, Rust-enabled kernel tree, with the compilers of this machine'
 	@echo 'make demo         boot an emulated machine and run the sample guest program on the module'
-	@echo 'make test         host tests, then the selftests in emulated machines'
+	@echo 'make test         host tests, selftests in emulated machines, Linux booted by samples/minivmm'
 	@echo 'make host-test    only the tests that need no machine'
-	@echo 'make machine-test only those that do'
+	@echo 'make machine-test the selftests in emulated machines'
+	@echo 'make boot-test    boot Linux by samples/minivmm in one'
+	@echo 'make test-vmms    boot Linux by QEMU in one, in many ways; takes long'
 	@echo 'make bench        compare with the kernel'"'"'s own KVM in one machine'
 	@echo 'make kselftests   run the kernel'"'"'s own KVM selftests on both KVMs, for docs/kselftests.md'
 	@echo 'make clippy fmt   lint; check the formatting'

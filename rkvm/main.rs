@@ -72,6 +72,10 @@ module! {
             default: 0,
             description: "1: log what VMs do, step by step",
         },
+        longest_stay: u32 {
+            default: 0,
+            description: "microseconds after which a guest with local APICs here is left at the latest, for emulators that do not leave it for an interrupt of the host while the guest's are off; 0: no limit",
+        },
     },
 }
 

@@ -79,7 +79,7 @@ pub fn handle(
         // A hint that nothing else waits for.
         Reason::Pause => done(core, loaded),
         // The local APIC's timer is looked at before the next entry.
-        Reason::PreemptionTimer => None,
+        Reason::PreemptionTimer => Some(Leave::Interrupt),
         // Counters and instructions that no guest is offered.
         Reason::Rdpmc => raise(core, Event::GENERAL_PROTECTION),
         Reason::Getsec

@@ -97,6 +97,16 @@ impl Apic {
     }
 }
 
+/// TSC ticks that a guest is left after, at the latest: `u64::MAX`, unless the module parameter `longest_stay` says
+/// otherwise.
+pub fn longest_stay() -> u64 {
+    const MICROSECONDS: u64 = 1_000_000;
+    match *crate::module_parameters::longest_stay.value() {
+        0 => u64::MAX,
+        wanted => (tsc_frequency::hz() / MICROSECONDS).saturating_mul(wanted.into()),
+    }
+}
+
 impl Drop for Apic {
     fn drop(&mut self) {
         self.interrupts.targets().remove(&self.target);
@@ -141,11 +151,13 @@ impl Core {
             }
             due => due,
         };
-        if due.is_none() && !apic.timer_set {
+        let bounded = self.longest_stay != u64::MAX;
+        if due.is_none() && !apic.timer_set && !bounded {
             return;
         }
         apic.timer_set = due.is_some();
         let ticks = due.map_or(u64::MAX, |due| due.saturating_sub(clock.tsc));
+        let ticks = ticks.min(self.longest_stay);
         let shift = self.timer_shift;
         // Rounded up: a time that is over exits before the guest has executed anything. One that does not
         // fit exits early, and is set again.

@@ -22,7 +22,7 @@ use crate::{
     },
     x86::{
         activity::Activity,
-        apic::Apic,
+        apic::{longest_stay, Apic},
         cpuid::guest::{GuestCpuid, GuestFeatures, Runtime},
         debug::DebugRegisters,
         event::{vector, Events},
@@ -101,6 +101,8 @@ pub struct Core {
     pub ended: Option<u8>,
     /// One tick of the preemption timer is `1 << timer_shift` TSC ticks.
     pub timer_shift: u32,
+    /// TSC ticks that the guest is left after, at the latest.
+    pub longest_stay: u64,
     /// XCR0.
     pub xcr0: Xcr0,
     /// DR0 to DR3, DR6 and DR7.
@@ -214,6 +216,7 @@ impl Core {
             activity: Activity::Running,
             ended: None,
             timer_shift: 0,
+            longest_stay: longest_stay(),
             xcr0: reset::XCR0,
             debug: DebugRegisters::default(),
             guest_debug: GuestDebug::default(),
