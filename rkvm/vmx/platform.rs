@@ -274,11 +274,26 @@ impl Platform {
 
 const CR4_VMXE: u64 = 1 << 13;
 
+const STRUCTURED_FEATURES: u32 = 7;
+/// EBX of subleaf 0, the only one of which anything is offered.
+const ENHANCED_REP_MOVSB: u32 = 1 << 9;
+
+/// Whether REP MOVSB is the fast way to copy: firmware may have turned that off, which CPUID does not show.
+fn has_fast_strings() -> bool {
+    const FAST_STRINGS: u64 = 1 << 0;
+    let misc_enable = registers::read_msr(msr::index::IA32_MISC_ENABLE);
+    misc_enable.is_ok_and(|value| value & FAST_STRINGS != 0)
+}
+
 fn host_cpuid(leaf: u32, subleaf: u32) -> Registers {
     let result = registers::cpuid(leaf, subleaf);
     Registers {
         eax: result.eax,
-        ebx: result.ebx,
+        ebx: if leaf == STRUCTURED_FEATURES && !has_fast_strings() {
+            result.ebx & !ENHANCED_REP_MOVSB
+        } else {
+            result.ebx
+        },
         ecx: result.ecx,
         edx: result.edx,
     }
