@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cpuid;
 pub mod debug;
 pub mod devices;
+pub mod doorbell;
 pub mod emulate;
 pub mod event;
 pub mod extended_state;

@@ -161,6 +161,43 @@ TEST(mmio_of_any_length)
 	EXPECT_DONE(vcpu);
 }
 
+GUEST64(patched, "1: patched_store: movl %eax, (%r8)\nnop\n" REPORT "jmp 1b\n");
+extern const uint8_t patched_store[];
+
+/* The same place rings with other instructions, of other lengths, and reads. */
+TEST(mmio_of_any_length_from_changing_code)
+{
+	static const uint8_t stores[][4] = {
+		{ 0x41, 0x89, 0x00, 0x90 },		/* movl %eax, (%r8); nop */
+		{ 0x41, 0xc6, 0x00, 0x01 },		/* movb $1, (%r8) */
+		{ 0x66, 0x41, 0x89, 0x00 },		/* movw %ax, (%r8) */
+		{ 0x49, 0x89, 0x00, 0x90 },		/* movq %rax, (%r8); nop */
+	};
+	static const uint8_t load[4] = { 0x41, 0x8b, 0x00, 0x90 };	/* movl (%r8), %eax; nop */
+	const uint64_t place = GUEST_ADDR(patched, patched_store);
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, patched);
+	struct kvm_regs regs = vcpu_regs(vcpu);
+	int fd = event_new();
+
+	if (!kvm_check(vcpu->vm->kvm, KVM_CAP_IOEVENTFD_ANY_LENGTH))
+		SKIP("the device offers no KVM_CAP_IOEVENTFD_ANY_LENGTH");
+	ASSERT_OK(bind(vcpu->vm, fd, MMIO, 0, 0, 0));
+	regs.r8 = MMIO;
+	regs.rax = 0x42;
+	vcpu_set_regs(vcpu, &regs);
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(stores); i++) {
+		vm_write(vcpu->vm, place, stores[i % ARRAY_SIZE(stores)], sizeof(stores[0]));
+		for (int round = 0; round < 3; round++)
+			ASSERT_REPORT(vcpu, 0x42);
+		EXPECT_EQ(event_take(fd), 3);
+	}
+	vm_write(vcpu->vm, place, load, sizeof(load));
+	ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(vcpu->run->mmio.is_write, 0);
+	EXPECT_EQ(event_take(fd), 0);
+	guest_free(vcpu);
+}
+
 static void any_length_port(void)
 {
 	guest_outb(PORT, 1);

@@ -8,6 +8,7 @@
 //! entered again, until something needs more.
 
 use crate::{
+    bus::Handled,
     host::{
         cpu::{handle_pending_work, IrqOff},
         x86::{
@@ -168,6 +169,7 @@ impl Core {
                     let (mmu, gfn) = (self.vm.mmu(), fault.gpa.frame());
                     match self.view.fault_present(mmu, gfn, fault.wanted) {
                         Fault::Mapped => (),
+                        Fault::Mmio if self.ring_doorbell(&loaded, &fault) == Handled::Yes => (),
                         Fault::Mmio => break Leave::Mmio(fault.known),
                         Fault::Sleep => break Leave::Fault(fault),
                     }

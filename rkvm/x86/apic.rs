@@ -270,6 +270,9 @@ impl Core {
 
     /// Reads an MSR of the local APIC's; `None` for another one.
     pub fn read_apic_msr(&mut self, index: u32) -> Option<Result<u64, Refusal>> {
+        if !is_apic_msr(index) {
+            return None;
+        }
         let clock = self.clock();
         let apic = self.apic.as_mut()?;
         match index {
@@ -291,6 +294,9 @@ impl Core {
         value: u64,
         initiator: Initiator,
     ) -> Option<Result<(), Refusal>> {
+        if !is_apic_msr(index) {
+            return None;
+        }
         let clock = self.clock();
         let apic = self.apic.as_mut()?;
         let effect = match index {
@@ -352,6 +358,15 @@ impl Core {
             None => self.cr8 = value,
         }
     }
+}
+
+/// Whether the local APIC answers for an MSR, where it is in the kernel.
+#[inline]
+const fn is_apic_msr(index: u32) -> bool {
+    matches!(
+        index,
+        FIRST_MSR..=LAST_MSR | IA32_TSC_DEADLINE | IA32_APIC_BASE
+    )
 }
 
 /// The local APIC and the offset into its registers, if those are at `gpa`.

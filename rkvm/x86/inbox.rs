@@ -136,12 +136,7 @@ impl Inbox {
         self.signal(Signals::SIPI);
     }
 
-    /// The page of the last request for start-up.
-    pub fn sipi_vector(&self) -> u8 {
-        self.sipi.load(Ordering::SeqCst)
-    }
-
-    /// Sets it without a request.
+    /// Sets the page of the last request for start-up, without a request.
     pub fn set_sipi_vector(&self, vector: u8) {
         self.sipi.store(vector, Ordering::SeqCst);
     }

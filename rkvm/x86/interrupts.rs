@@ -16,7 +16,7 @@ mod ioctl;
 mod settings;
 
 pub use ioctl::{enable_split, has_ioctl, serve};
-pub use settings::{Kind, Settings, X2APIC_API};
+pub use settings::{Kind, Settings, QUIRKS, X2APIC_API};
 
 use crate::{
     host::{irq_lock::IrqLock, timer},
@@ -160,13 +160,6 @@ impl Interrupts {
         word.load(Ordering::Relaxed) & 1 << (vector % 64) != 0
     }
 
-    /// The vectors whose end somebody waits for.
-    pub fn eoi_vectors(&self) -> [u64; 4] {
-        self.eoi_vectors
-            .each_ref()
-            .map(|word| word.load(Ordering::Relaxed))
-    }
-
     /// A local APIC has ended the interrupt of a vector that [`Interrupts::awaits_eoi`].
     pub fn end(&self, vector: u8, trigger: Trigger) {
         self.with_chips(|chips, wires| chips.end(vector, trigger, wires));
@@ -176,16 +169,15 @@ impl Interrupts {
     pub fn port_read(&self, port: u16, data: &mut [u8]) -> bool {
         self.kind() == Kind::Full
             && Chips::claims(port)
-            && self.with_chips(|chips, wires| chips.port_read(port, data, timer::now(), wires))
+            && self.with_chips(|chips, wires| chips.port_read(port, data, timer::now, wires))
     }
 
     /// Whether the chips are at `port` and take the write. `start` sets the timer of the 8254.
     pub fn port_write(&self, port: u16, data: &[u8], start: impl FnOnce(u64)) -> bool {
         self.kind() == Kind::Full
             && Chips::claims(port)
-            && self.with_chips(|chips, wires| {
-                chips.port_write(port, data, timer::now(), start, wires)
-            })
+            && self
+                .with_chips(|chips, wires| chips.port_write(port, data, timer::now, start, wires))
     }
 
     /// Whether the I/O APIC is at this address, and what it answers.

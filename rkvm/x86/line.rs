@@ -134,7 +134,13 @@ impl Pins {
 
     /// The pins in ascending order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
-        (0..MAX_PINS as u8).filter(move |&pin| self.contains(pin))
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let pin = rest.trailing_zeros() as u8;
+            let found = rest != 0;
+            rest &= rest.wrapping_sub(1);
+            found.then_some(pin)
+        })
     }
 }
 

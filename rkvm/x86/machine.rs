@@ -16,8 +16,9 @@ mod translation;
 use crate::{
     host::x86::fpu::InGuest,
     run_page::{RunPage, UserExit},
-    vmx::handle::suberror,
+    vmx::{field::EXIT_INSTRUCTION_LENGTH, handle::suberror},
     x86::{
+        doorbell::Store,
         emulate::{self, string, AccessKind, Machine, Outcome, XMM_SIZE},
         event::{vector, Event},
         insn::{self, AddressSize, CodeSize, Gpr, Insn, Op, Segment, Xmm},
@@ -110,10 +111,17 @@ impl Core {
         };
         let loaded = self.load();
         emulation.context.fill(self, &loaded, known);
+        let (rip, cr3) = (emulation.context.rip, emulation.context.paging.cr3);
+        let length = loaded.read(EXIT_INSTRUCTION_LENGTH);
         drop(loaded);
         emulation.replay.clear();
         emulation.insn = None;
         let exit = self.execute(fpu, page, &mut emulation);
+        if let (None, Some(insn)) = (&exit, &emulation.insn) {
+            if let Some(store) = Store::new(insn, rip, cr3, length) {
+                self.last_store = store;
+            }
+        }
         self.emulation = Some(emulation);
         Ok(exit)
     }

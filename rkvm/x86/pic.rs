@@ -16,7 +16,7 @@ pub use chip::PicState;
 
 use chip::{Changes, Chip, INPUTS};
 
-use crate::x86::line::{Effects, Level, LineOutcome, Source, Sources};
+use crate::x86::line::{Effects, Level, LineOutcome, Pins, Source, Sources};
 
 /// The number of pins.
 pub const PINS: usize = 16;
@@ -221,7 +221,8 @@ impl Pic {
     /// Lets go of the lines whose interrupts were acknowledged, and tells which they are.
     fn settle(&mut self, which: Which, changes: Changes) -> Effects {
         let mut effects = Effects::default();
-        for input in 0..INPUTS {
+        let changed = Pins::from_mask(u32::from(changes.unmasked | changes.acknowledged));
+        for input in changed.iter() {
             let pin = which.pin(input);
             if changes.unmasked & 1 << input != 0 {
                 effects.unmasked.insert(pin);

@@ -25,6 +25,7 @@ use crate::{
         apic::{longest_stay, Apic},
         cpuid::guest::{GuestCpuid, GuestFeatures, Runtime},
         debug::DebugRegisters,
+        doorbell::Store,
         event::{vector, Events},
         guest_debug::GuestDebug,
         interrupts::Kind,
@@ -117,6 +118,8 @@ pub struct Core {
     pub pending: Pending,
     /// The instruction that this module executes, or executed last.
     pub emulation: Option<KBox<Emulation>>,
+    /// The store that a device in the kernel took last.
+    pub last_store: Store,
     /// The guest has been entered.
     pub has_run: bool,
     /// The VMM wants to know when an interrupt can be injected.
@@ -224,6 +227,7 @@ impl Core {
             pv: Pv::new(vm),
             pending: Pending::None,
             emulation: None,
+            last_store: Store::default(),
             has_run: false,
             window_requested: false,
         };

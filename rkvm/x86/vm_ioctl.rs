@@ -84,6 +84,7 @@ fn enable_cap(vm: &Vm, request: &uapi::kvm_enable_cap) -> Result {
         }
         uapi::KVM_CAP_MAX_VCPU_ID => vm.before_vcpus(EINVAL, || settings.limit_vcpu_ids(value)),
         uapi::KVM_CAP_SPLIT_IRQCHIP => interrupts::enable_split(vm, value),
+        uapi::KVM_CAP_DISABLE_QUIRKS2 => vm.arch().interrupts().settings().disable_quirks(value),
         uapi::KVM_CAP_X2APIC_API => vm.arch().interrupts().settings().set_x2apic_api(value),
         _ => Err(EINVAL),
     }

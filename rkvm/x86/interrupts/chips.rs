@@ -236,7 +236,7 @@ impl Chips {
         &mut self,
         port: u16,
         data: &mut [u8],
-        now: u64,
+        now: impl FnOnce() -> u64,
         wires: &mut Wires<'_>,
     ) -> bool {
         let size = data.len();
@@ -250,7 +250,7 @@ impl Chips {
         }
         match self.timer_at(port, size) {
             Some(pit) => {
-                pit.io_read(port, data, now);
+                pit.io_read(port, data, now());
                 true
             }
             None => false,
@@ -261,7 +261,7 @@ impl Chips {
         &mut self,
         port: u16,
         data: &[u8],
-        now: u64,
+        now: impl FnOnce() -> u64,
         start: impl FnOnce(u64),
         wires: &mut Wires<'_>,
     ) -> bool {
@@ -277,7 +277,7 @@ impl Chips {
         let Some(pit) = self.timer_at(port, size) else {
             return false;
         };
-        if pit.io_write(port, data, now) == Deadline::Changed {
+        if pit.io_write(port, data, now()) == Deadline::Changed {
             if let Some(at) = pit.deadline() {
                 start(at);
             }

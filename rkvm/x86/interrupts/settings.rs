@@ -30,7 +30,13 @@ pub struct Settings {
     bootstrap: AtomicU32,
     /// KVM_X2APIC_API_*.
     x2apic_api: AtomicU32,
+    /// KVM_X86_QUIRK_* that the VMM does without.
+    disabled_quirks: AtomicU32,
 }
+
+/// KVM_CAP_DISABLE_QUIRKS2: the one quirk that there is, LINT0 of the bootstrap processor enabled by a reset
+/// (KVM_X86_QUIRK_LINT0_REENABLED).
+pub const QUIRKS: u32 = 1 << 0;
 
 /// The flags of KVM_CAP_X2APIC_API that there are.
 pub const X2APIC_API: u32 = USE_32BIT_IDS
@@ -54,6 +60,7 @@ impl Settings {
             split_pins: AtomicU32::new(0),
             bootstrap: AtomicU32::new(0),
             x2apic_api: AtomicU32::new(0),
+            disabled_quirks: AtomicU32::new(0),
         }
     }
 
@@ -116,6 +123,16 @@ impl Settings {
         Ok(())
     }
 
+    /// KVM_CAP_DISABLE_QUIRKS2. `EINVAL` for a quirk that there is not.
+    pub fn disable_quirks(&self, quirks: u64) -> Result {
+        let quirks = u32::try_from(quirks).map_err(|_| EINVAL)?;
+        if quirks & !QUIRKS != 0 {
+            return Err(EINVAL);
+        }
+        self.disabled_quirks.fetch_or(quirks, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn has_api(&self, flag: u32) -> bool {
         self.x2apic_api.load(Ordering::Relaxed) & flag != 0
     }
@@ -156,7 +173,11 @@ impl Settings {
     pub fn lapic(&self, id: u32, tsc_deadline: bool) -> Config {
         Config {
             role: self.role(id),
-            lint0: Lint0Reset::ExtInt,
+            lint0: if self.disabled_quirks.load(Ordering::Relaxed) & QUIRKS != 0 {
+                Lint0Reset::Masked
+            } else {
+                Lint0Reset::ExtInt
+            },
             directed_eoi: match self.kind() {
                 _ if self.has_api(DISABLE_SUPPRESS_EOI_BROADCAST) => DirectedEoi::Absent,
                 Kind::Split if self.has_api(ENABLE_SUPPRESS_EOI_BROADCAST) => DirectedEoi::Offered,

@@ -24,7 +24,7 @@ use crate::{
 use kernel::prelude::*;
 
 /// The flags that KVM_SET_VCPU_EVENTS knows. That for the payload of an exception belongs to a capability that is
-/// not there, that for a triple fault to one that the VMM has to turn on. A SIPI vector is of the VMM's local APIC.
+/// not there, that for a triple fault to one that the VMM has to turn on. A SIPI vector is for KVM_MP_STATE_SIPI_RECEIVED.
 const KNOWN_FLAGS: u32 = KVM_VCPUEVENT_VALID_NMI_PENDING
     | KVM_VCPUEVENT_VALID_SIPI_VECTOR
     | KVM_VCPUEVENT_VALID_SHADOW
@@ -65,9 +65,6 @@ pub fn get(core: &mut Core) -> kvm_vcpu_events {
         state.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
         state.triple_fault.pending = u8::from(events.triple_fault);
     }
-    if let Some(apic) = &core.apic {
-        state.sipi_vector = u32::from(apic.target.inbox.sipi_vector());
-    }
     state.interrupt.shadow = shadow(interruptibility);
     state.nmi.pending = events.nmis;
     state.nmi.masked = u8::from(interruptibility & BLOCKING_BY_NMI != 0);
@@ -87,6 +84,10 @@ pub fn set(core: &mut Core, state: &kvm_vcpu_events) -> Result {
     let triple_fault = has(KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
     if triple_fault && !core.vm.arch().settings.is_on(Switch::TripleFaultEvent) {
         return Err(EINVAL);
+    }
+
+    if let (true, Some(apic)) = (has(KVM_VCPUEVENT_VALID_SIPI_VECTOR), &core.apic) {
+        apic.target.inbox.set_sipi_vector(state.sipi_vector as u8);
     }
 
     let loaded = core.load();
