@@ -22,8 +22,8 @@
 #[cfg(CONFIG_X86_64)]
 use kernel::bindings::fpstate;
 use kernel::bindings::{
-    file, file_operations, hrtimer, hrtimer_restart, lock_class_key, mm_struct, mmu_notifier, mmu_notifier_ops, mutex, page,
-    raw_spinlock_t, rcuwait, sigset_t, wait_queue_entry_t,
+    file, file_operations, hrtimer, hrtimer_restart, lock_class_key, mm_struct, mmu_notifier,
+    mmu_notifier_ops, mutex, page, raw_spinlock_t, rcuwait, sigset_t, wait_queue_entry_t,
     wait_queue_func_t,
 };
 #[cfg(CONFIG_ARM64)]

@@ -173,6 +173,9 @@ fn hlt(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     if core.guest_debug.is_stepping() {
         return Some(Leave::User(core.step_into_halt(loaded)));
     }
+    if core.settle_eoi().is_err() || core.ended.is_some() {
+        return Some(Leave::Halt);
+    }
     (!core.is_woken(loaded)).then_some(Leave::Halt)
 }
 

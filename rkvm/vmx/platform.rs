@@ -27,9 +27,8 @@ use crate::{
     x86::{
         clock,
         cpuid::{self, xsave::XsaveLayout, CpuidEntry, LocalApic, Registers},
-        guest_debug, ioctl,
+        guest_debug, interrupts, ioctl,
         msr::{self, FeatureMsrs},
-        interrupts,
         regs::Xcr0,
         routing,
         shared_msrs::HostMsrs,

@@ -97,6 +97,7 @@ impl Core {
                 handle_pending_work().map(|()| None)
             }
             Leave::Paravirtual => {
+                self.fetch_eoi();
                 self.serve_pv();
                 Ok(None)
             }

@@ -134,7 +134,21 @@ impl Core {
             }
         }
         self.prepare_timer(loaded);
+        if self.has_offered_eoi() && self.has_requested_interrupt() {
+            if self.settle_eoi().is_err() {
+                return Some(Leave::Paravirtual);
+            }
+            if self.ended.is_some() {
+                return Some(Leave::Reload);
+            }
+        }
         None
+    }
+
+    /// Whether an interrupt waits in the local APIC, of whatever priority.
+    fn has_requested_interrupt(&self) -> bool {
+        let apic = self.apic.as_ref();
+        apic.is_some_and(|apic| apic.lapic.highest_requested().is_some())
     }
 
     /// Has the processor exit when the local APIC's timer is due.
@@ -218,7 +232,9 @@ impl Core {
                 return Some(vector);
             }
         }
-        apic.lapic.acknowledge()
+        let vector = apic.lapic.acknowledge()?;
+        self.offer_eoi(vector);
+        Some(vector)
     }
 
     /// Passes on what was done with the local APIC. The timer is looked at before the next entry anyway.
@@ -315,6 +331,14 @@ impl Core {
             }
             Err(Gp) => Err(Refusal::Invalid),
         })
+    }
+
+    /// The guest's TSC was set to something else: a deadline is at another time now.
+    pub fn refresh_deadline(&mut self) {
+        let clock = self.clock();
+        if let Some(apic) = &mut self.apic {
+            apic.lapic.tsc_changed(&clock);
+        }
     }
 
     /// Makes the local APIC what the guest's CPUID says.

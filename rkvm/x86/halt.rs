@@ -5,11 +5,7 @@
 use crate::{
     host::waiter::Woken,
     vmx::vmcs::Loaded,
-    x86::{
-        activity::Activity,
-        regs::Rflags,
-        vcpu::Core,
-    },
+    x86::{activity::Activity, regs::Rflags, vcpu::Core},
 };
 use core::time::Duration;
 use kernel::prelude::*;
@@ -37,6 +33,10 @@ impl Core {
     ///
     /// `EINTR` if the thread has a signal.
     pub fn wait(&mut self) -> Result {
+        self.fetch_eoi();
+        if self.ended.is_some() {
+            return Ok(());
+        }
         let loaded = self.load();
         self.take_news(&loaded);
         let clock = self.clock();

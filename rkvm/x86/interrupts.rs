@@ -187,7 +187,8 @@ impl Interrupts {
 
     /// Whether the I/O APIC is at this address and takes the write.
     pub fn mmio_write(&self, gpa: Gpa, data: &[u8]) -> bool {
-        self.kind() == Kind::Full && self.with_chips(|chips, wires| chips.mmio_write(gpa, data, wires))
+        self.kind() == Kind::Full
+            && self.with_chips(|chips, wires| chips.mmio_write(gpa, data, wires))
     }
 }
 

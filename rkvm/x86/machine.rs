@@ -96,6 +96,8 @@ impl Core {
         page: &RunPage,
         known: Option<Known>,
     ) -> Result<Option<UserExit>> {
+        // The instruction may look at the local APIC.
+        self.fetch_eoi();
         if let Some(event) = self.events.due {
             // An access made by the delivery of an event, not by an instruction.
             let info = u64::from(event.info.raw());

@@ -24,8 +24,6 @@ use crate::{
 };
 use kernel::{prelude::*, sync::Arc};
 
-pub use eoi::Eoi;
-
 /// What a vCPU keeps for it, besides its MSRs.
 pub struct Pv {
     tsc: TscPart,
@@ -35,6 +33,8 @@ pub struct Pv {
     stopped: bool,
     steal: Steal,
     pairing: Option<Pairing>,
+    /// The flag by which the guest does without writing EOI is set, as far as this module knows.
+    eoi_offered: bool,
     /// Whether the vCPU has features that its CPUID does not announce.
     enforcement: Enforcement,
 }
@@ -56,6 +56,7 @@ impl Pv {
             stopped: false,
             steal: Steal::default(),
             pairing: None,
+            eoi_offered: false,
             enforcement: Enforcement::Off,
         }
     }
@@ -125,6 +126,7 @@ impl Core {
         if *offset != Some(self.tsc_offset) {
             *offset = Some(self.tsc_offset);
             vm.arch().clock().agree(part, self.tsc_offset);
+            self.refresh_deadline();
             // The structure begins at another TSC.
             self.pv.shown = self.pv.shown.and(Some(STALE));
         }

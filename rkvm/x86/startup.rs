@@ -20,6 +20,7 @@ impl Core {
     /// on from there, others wait for a start-up IPI.
     pub fn init(&mut self, loaded: &Loaded) {
         const CACHING: Cr0 = Cr0::CD.with(Cr0::NW);
+        self.reset_eoi();
         let Some(apic) = &mut self.apic else {
             return;
         };

@@ -33,11 +33,6 @@ impl Target {
         }
     }
 
-    /// Where the vCPU's thread is.
-    pub fn kick(&self) -> &Kick {
-        &self.kick
-    }
-
     /// Says whether LINT0 takes interrupts from the 8259s from now on.
     pub fn publish_extint(&self, taken: bool) {
         self.takes_extint.store(taken, Ordering::SeqCst);

@@ -176,6 +176,7 @@ impl Vcpu {
                 Err(error) => Err(error),
             }
         };
+        self.core.fetch_eoi();
         if stepping {
             self.core.end_step();
         }

@@ -7,8 +7,12 @@ use crate::{
     x86::{
         event::Event,
         insn::Gpr,
+        lapic::{FIRST_MSR, LAST_MSR},
         msr::{
-            index::{IA32_APIC_BASE, IA32_EFER, IA32_FMASK, IA32_LSTAR, IA32_STAR, IA32_TIME_STAMP_COUNTER, IA32_TSC_ADJUST, IA32_TSC_AUX},
+            index::{
+                IA32_APIC_BASE, IA32_EFER, IA32_FMASK, IA32_LSTAR, IA32_STAR,
+                IA32_TIME_STAMP_COUNTER, IA32_TSC_ADJUST, IA32_TSC_AUX, MSR_KVM_PV_EOI_EN,
+            },
             Initiator,
         },
         vcpu::Core,
@@ -18,6 +22,9 @@ use crate::{
 /// RDMSR.
 pub fn read(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     let index = core.guest.registers.get(Gpr::RCX) as u32;
+    if !eoi_is_settled(core, index) {
+        return Some(Leave::Paravirtual);
+    }
     match core.read_msr(loaded, index, Initiator::Guest) {
         Ok(value) => {
             let registers = &mut core.guest.registers;
@@ -35,6 +42,9 @@ pub fn write(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     let index = registers.get(Gpr::RCX) as u32;
     let low = registers.get(Gpr::RAX) & u64::from(u32::MAX);
     let value = registers.get(Gpr::RDX) << 32 | low;
+    if !eoi_is_settled(core, index) {
+        return Some(Leave::Paravirtual);
+    }
     if core
         .write_msr(loaded, index, value, Initiator::Guest)
         .is_err()
@@ -57,4 +67,14 @@ pub fn write(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
         _ if core.msrs.pv.is_pending() => Some(Leave::Paravirtual),
         _ => None,
     }
+}
+
+/// Whether the guest's access to this MSR finds the interrupts in service that there are: it has no offer any more to
+/// do without writing EOI. If not, it executes the instruction again after a look in process context.
+fn eoi_is_settled(core: &mut Core, index: u32) -> bool {
+    let matters = matches!(
+        index,
+        FIRST_MSR..=LAST_MSR | IA32_APIC_BASE | MSR_KVM_PV_EOI_EN
+    );
+    !matters || core.settle_eoi().is_ok() && core.ended.is_none()
 }

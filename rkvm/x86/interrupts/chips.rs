@@ -153,7 +153,9 @@ impl Chips {
                         Chip::Pics => controllers.pic.set_line(pin, source, level),
                         Chip::Ioapic => {
                             let mut deliver = sender(wires);
-                            controllers.ioapic.set_line(pin, source, level, &mut deliver)
+                            controllers
+                                .ioapic
+                                .set_line(pin, source, level, &mut deliver)
                         }
                     });
                 }
@@ -192,8 +194,10 @@ impl Chips {
             return;
         };
         let routes = &self.routes;
-        let concerns_timer =
-            |pins: Pins| pins.iter().any(|pin| routes.gsi_of(chip, pin) == Some(PIT_GSI));
+        let concerns_timer = |pins: Pins| {
+            pins.iter()
+                .any(|pin| routes.gsi_of(chip, pin) == Some(PIT_GSI))
+        };
         if concerns_timer(effects.unmasked) {
             timer.pit.unmasked();
         }
@@ -339,7 +343,12 @@ impl Chips {
     }
 
     /// Whether there is a timer.
-    pub(super) fn restore_pit(&mut self, state: &PitState, now: u64, start: impl FnOnce(u64)) -> bool {
+    pub(super) fn restore_pit(
+        &mut self,
+        state: &PitState,
+        now: u64,
+        start: impl FnOnce(u64),
+    ) -> bool {
         let Some(timer) = &mut self.timer else {
             return false;
         };

@@ -245,9 +245,9 @@ fn get_pit(interrupts: &Interrupts) -> Result<PitState> {
 /// KVM_SET_PIT2. `ENXIO` without one.
 fn set_pit(vm: &Vm, state: &PitState) -> Result {
     let arch = vm.arch();
-    let done = arch.interrupts().with_chips(|chips, _| {
-        chips.restore_pit(state, timer::now(), |at| arch.start_pit(at))
-    });
+    let done = arch
+        .interrupts()
+        .with_chips(|chips, _| chips.restore_pit(state, timer::now(), |at| arch.start_pit(at)));
     if done {
         Ok(())
     } else {

@@ -109,17 +109,14 @@ impl Settings {
         const BOTH: u32 = ENABLE_SUPPRESS_EOI_BROADCAST | DISABLE_SUPPRESS_EOI_BROADCAST;
         let flags = u32::try_from(flags).map_err(|_| EINVAL)?;
         let enables = flags & ENABLE_SUPPRESS_EOI_BROADCAST != 0;
-        if flags & !X2APIC_API != 0
-            || flags & BOTH == BOTH
-            || enables && self.kind() != Kind::Split
+        if flags & !X2APIC_API != 0 || flags & BOTH == BOTH || enables && self.kind() != Kind::Split
         {
             return Err(EINVAL);
         }
         // The last word about EOIs counts.
         let kept = if flags & BOTH != 0 { !BOTH } else { u32::MAX };
         let old = self.x2apic_api.load(Ordering::Relaxed);
-        self.x2apic_api
-            .store(old & kept | flags, Ordering::Relaxed);
+        self.x2apic_api.store(old & kept | flags, Ordering::Relaxed);
         Ok(())
     }
 

@@ -3,11 +3,15 @@
 //! The end of an interrupt without an exit: a flag in guest memory that this module sets while an interrupt is in
 //! service that nothing waits behind, and that the guest clears instead of writing EOI
 //! (Documentation/virt/kvm/x86/msr.rst, MSR_KVM_PV_EOI_EN).
+//!
+//! An offer is made when an interrupt is injected, and settled before it matters whether that is still in
+//! service: when another one comes, when the guest looks at the local APIC or halts, and at the end of KVM_RUN.
+//! So a VMM that reads the local APIC or guest memory finds no offer out.
 
 use crate::{
     host::user_memory::{read_u8_present, write_u8_present},
     types::Gpa,
-    x86::vcpu::Core,
+    x86::{lapic::Effect, vcpu::Core},
 };
 use kernel::prelude::*;
 
@@ -16,52 +20,99 @@ const OFFERED: u8 = 1 << 0;
 
 /// What has become of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Eoi {
+enum Answer {
     /// The guest has taken it: the interrupt in service has ended.
-    Done,
-    /// The guest has not; it has to write EOI now.
+    Taken,
+    /// It has not; it has to write EOI now.
     Withdrawn,
 }
 
 impl Core {
-    /// Offers the guest to end the interrupt in service by the flag; interrupts may be off. `ENOENT` if the
-    /// guest does not want that, `EFAULT` or `EAGAIN` if the flag is not to be had without sleeping.
-    pub fn offer_eoi(&mut self) -> Result {
-        let flag = Gpa::new(self.msrs.pv.eoi().ok_or(ENOENT)?);
-        self.view
-            .modify_present(self.vm.mmu(), flag, size_of::<u8>(), |hva| {
-                write_u8_present(hva, OFFERED)
-            })
+    /// Whether an offer is out.
+    #[inline(always)]
+    pub fn has_offered_eoi(&self) -> bool {
+        self.pv.eoi_offered
     }
 
-    /// Ends an offer; interrupts may be off. `EFAULT` or `EAGAIN` if that takes [`Core::fetch_eoi`].
-    pub fn withdraw_eoi(&mut self) -> Result<Eoi> {
+    /// The interrupt of `vector` has just gone into service: offers to end it by the flag, if the guest wants that
+    /// and nobody waits for it to end. Interrupts may be off; a flag that is not to be had without sleeping is not
+    /// set.
+    pub fn offer_eoi(&mut self, vector: u8) {
+        let (Some(flag), Some(apic)) = (self.msrs.pv.eoi(), &self.apic) else {
+            return;
+        };
+        if apic.lapic.highest_requested().is_some() || apic.interrupts.awaits_eoi(vector) {
+            return;
+        }
+        let (mmu, flag) = (self.vm.mmu(), Gpa::new(flag));
+        let set = self.view.modify_present(mmu, flag, size_of::<u8>(), |hva| {
+            write_u8_present(hva, OFFERED)
+        });
+        self.pv.eoi_offered = set.is_ok();
+    }
+
+    /// Ends an offer, if one is out; interrupts may be off. `EFAULT` or `EAGAIN` if that takes [`Core::fetch_eoi`].
+    pub fn settle_eoi(&mut self) -> Result {
+        if !self.pv.eoi_offered {
+            return Ok(());
+        }
+        let answer = self.withdraw_eoi()?;
+        self.answered(answer);
+        Ok(())
+    }
+
+    fn withdraw_eoi(&mut self) -> Result<Answer> {
         let Some(flag) = self.msrs.pv.eoi().map(Gpa::new) else {
-            return Ok(Eoi::Done);
+            return Ok(Answer::Taken);
         };
         self.view
             .modify_present(self.vm.mmu(), flag, size_of::<u8>(), |hva| {
                 if read_u8_present(hva)? & OFFERED == 0 {
-                    return Ok(Eoi::Done);
+                    return Ok(Answer::Taken);
                 }
-                write_u8_present(hva, 0).map(|()| Eoi::Withdrawn)
+                write_u8_present(hva, 0).map(|()| Answer::Withdrawn)
             })
     }
 
-    /// Ends an offer; sleeps. A guest that has turned the flag off, or taken its memory away, has ended the
-    /// interrupt.
-    pub fn fetch_eoi(&mut self) -> Eoi {
+    /// Ends an offer, if one is out; sleeps.
+    pub fn fetch_eoi(&mut self) {
+        if self.pv.eoi_offered {
+            let answer = self.fetch_answer();
+            self.answered(answer);
+        }
+    }
+
+    /// A guest that has taken the flag's memory away has ended the interrupt.
+    fn fetch_answer(&mut self) -> Answer {
         let Some(flag) = self.msrs.pv.eoi().map(Gpa::new) else {
-            return Eoi::Done;
+            return Answer::Taken;
         };
         let mut found = [0];
         let read = self.view.read(self.vm.mmu(), flag, &mut found);
         if read.is_err() || found[0] & OFFERED == 0 {
-            return Eoi::Done;
+            return Answer::Taken;
         }
         match self.view.write(self.vm.mmu(), flag, &[0]) {
-            Ok(()) => Eoi::Withdrawn,
-            Err(_) => Eoi::Done,
+            Ok(()) => Answer::Withdrawn,
+            Err(_) => Answer::Taken,
         }
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        self.pv.eoi_offered = false;
+        if let (Answer::Taken, Some(apic)) = (answer, &mut self.apic) {
+            let effect = Effect {
+                eoi: apic.lapic.eoi(),
+                ..Effect::NONE
+            };
+            self.apply(effect);
+        }
+    }
+
+    /// INIT turns the flag off. One whose memory is away stays as it is: what comes after INIT sets it up anew.
+    pub fn reset_eoi(&mut self) {
+        let _ = self.settle_eoi();
+        self.pv.eoi_offered = false;
+        self.msrs.pv.reset_eoi();
     }
 }

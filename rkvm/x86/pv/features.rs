@@ -50,7 +50,8 @@ const OFFERED: &[Feature] = &[
 ];
 
 /// What needs the local APICs in this module.
-const OFFERED_WITH_LOCAL_APIC: &[Feature] = &[Feature::PV_UNHALT, Feature::PV_SEND_IPI];
+const OFFERED_WITH_LOCAL_APIC: &[Feature] =
+    &[Feature::PV_EOI, Feature::PV_UNHALT, Feature::PV_SEND_IPI];
 
 /// EAX of the leaf for KVM_GET_SUPPORTED_CPUID.
 pub fn offered(local_apic: LocalApic) -> u32 {

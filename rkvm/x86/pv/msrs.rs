@@ -170,9 +170,9 @@ impl PvMsrs {
         address(self.eoi)
     }
 
-    /// Whether the host may poll on HLT. A guest that polls itself turns that off.
-    pub const fn host_polls(&self) -> bool {
-        self.poll_control & POLL_CONTROL_ENABLED != 0
+    /// Turns the flag off.
+    pub fn reset_eoi(&mut self) {
+        self.eoi = 0;
     }
 }
 

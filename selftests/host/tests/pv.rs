@@ -88,7 +88,7 @@ fn features_by_cpuid() {
     assert!(!Features::new(&cpuid[..2], Enforcement::On).has(Feature::PV_EOI));
     assert!(Features::default().has(Feature::CLOCKSOURCE));
     assert_eq!(offered(LocalApic::Userspace), 0x0100_122b);
-    assert_eq!(offered(LocalApic::InKernel), 0x0100_1aab);
+    assert_eq!(offered(LocalApic::InKernel), 0x0100_1aeb);
 }
 
 proptest! {
