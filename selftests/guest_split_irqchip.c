@@ -136,6 +136,32 @@ TEST(window)
 	EXPECT_DONE(vcpu);
 }
 
+static void mask_lint0(void)
+{
+	apic_enable();
+	apic_write(APIC_LVT_LINT0, LVT_MASKED);
+	guest_step(1);
+	guest_sti();
+	guest_step(2);
+	guest_cli();
+	guest_step(3);
+}
+
+/* What LINT0 does not let through neither comes nor has its window: QEMU's 8259A asks all the time. */
+TEST(nothing_through_a_masked_lint0)
+{
+	struct vcpu *vcpu = split_guest(mask_lint0);
+
+	ASSERT_STEP(vcpu, 1);
+	ASSERT_OK(interrupt(vcpu, EXTINT));
+	vcpu->run->request_interrupt_window = 1;
+	ASSERT_STEP(vcpu, 2);
+	EXPECT_EQ(vcpu->run->ready_for_interrupt_injection, 0);
+	ASSERT_STEP(vcpu, 3);
+	EXPECT_EQ(external, 0);
+	EXPECT_DONE(vcpu);
+}
+
 static void touch_chips(void)
 {
 	guest_outb(PIC_MASTER, 0x11);

@@ -320,7 +320,8 @@ impl Core {
         if core::mem::take(&mut self.events.triple_fault) {
             return Some(Leave::User(UserExit::Shutdown));
         }
-        if self.window_requested && self.is_ready_for_interrupt(loaded) {
+        let window_requested = self.window_requested && self.takes_vmm_interrupt();
+        if window_requested && self.is_ready_for_interrupt(loaded) {
             return Some(Leave::User(UserExit::InterruptWindowOpen));
         }
         let mut primary = self
@@ -356,7 +357,7 @@ impl Core {
                 self.inject(loaded, Event::interrupt(vector));
             }
         }
-        if self.has_interrupt() || self.window_requested {
+        if self.has_interrupt() || window_requested {
             primary = primary.with(PrimaryControls::INTERRUPT_WINDOW_EXITING);
         }
         self.set_primary(loaded, primary);

@@ -34,6 +34,8 @@ pub struct Apic {
     pub interrupts: Arc<Interrupts>,
     /// The preemption timer has been given a time, which lasts until it is given another.
     timer_set: bool,
+    /// The vector that the VMM's 8259s have for the vCPU (KVM_INTERRUPT), taken as those in the kernel are.
+    pub vmm_extint: Option<u8>,
     /// KVM_HC_KICK_CPU was for this vCPU, which has not halted since.
     pub unhalted: bool,
 }
@@ -57,6 +59,7 @@ impl Apic {
             target,
             interrupts: interrupts.clone(),
             timer_set: false,
+            vmm_extint: None,
             unhalted: false,
         }))
     }
@@ -93,7 +96,7 @@ impl Apic {
     /// Whether the 8259s ask for an interrupt that this APIC lets through.
     #[inline]
     pub fn has_extint(&self) -> bool {
-        self.interrupts.has_extint() && self.lapic.lint0_takes_extint()
+        (self.interrupts.has_extint() || self.vmm_extint.is_some()) && self.lapic.lint0_takes_extint()
     }
 }
 
@@ -228,7 +231,8 @@ impl Core {
         }
         let apic = self.apic.as_mut()?;
         if apic.has_extint() {
-            if let Some(vector) = apic.interrupts.acknowledge_extint() {
+            let vector = apic.vmm_extint.take();
+            if let Some(vector) = vector.or_else(|| apic.interrupts.acknowledge_extint()) {
                 return Some(vector);
             }
         }

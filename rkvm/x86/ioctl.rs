@@ -198,10 +198,11 @@ fn interrupt(core: &mut Core, irq: u32) -> Result {
     if core.has_pics() {
         return Err(ENXIO);
     }
-    if core.apic.is_some() && core.events.interrupt.is_some() {
-        return Err(EEXIST);
+    match &mut core.apic {
+        Some(apic) if apic.vmm_extint.is_some() => return Err(EEXIST),
+        Some(apic) => apic.vmm_extint = Some(vector),
+        None => core.events.interrupt = Some(vector),
     }
-    core.events.interrupt = Some(vector);
     Ok(())
 }
 

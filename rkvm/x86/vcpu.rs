@@ -503,6 +503,14 @@ impl Core {
         apic.is_some_and(|apic| apic.interrupts.kind() == Kind::Full)
     }
 
+    /// Whether an interrupt of the VMM's 8259s would reach the guest, once that lets interrupts in. A local APIC in the
+    /// kernel has to let it through.
+    pub fn takes_vmm_interrupt(&self) -> bool {
+        self.apic
+            .as_ref()
+            .is_none_or(|apic| apic.vmm_extint.is_none() && apic.lapic.lint0_takes_extint())
+    }
+
     /// KVM_RUN, once nothing is pending.
     fn run(
         &mut self,
@@ -523,7 +531,8 @@ impl Core {
     fn report(&mut self) -> crate::run_page::RunReport {
         let loaded = self.load();
         crate::run_page::RunReport {
-            ready_for_interrupt_injection: self.has_pics() || self.is_ready_for_interrupt(&loaded),
+            ready_for_interrupt_injection: self.has_pics()
+                || self.takes_vmm_interrupt() && self.is_ready_for_interrupt(&loaded),
             interrupt_flag: self.guest.rflags(&loaded).contains(Rflags::IF),
             cr8: self.cr8(),
             apic_base: self.apic_base(),
