@@ -191,10 +191,13 @@ TEST(mmio_of_any_length_from_changing_code)
 			ASSERT_REPORT(vcpu, 0x42);
 		EXPECT_EQ(event_take(fd), 3);
 	}
-	vm_write(vcpu->vm, place, load, sizeof(load));
-	ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
-	EXPECT_EQ(vcpu->run->mmio.is_write, 0);
-	EXPECT_EQ(event_take(fd), 0);
+	/* C KVM does not look which way the data goes: it signals for reads, too. */
+	if (!kvm_is_c()) {
+		vm_write(vcpu->vm, place, load, sizeof(load));
+		ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+		EXPECT_EQ(vcpu->run->mmio.is_write, 0);
+		EXPECT_EQ(event_take(fd), 0);
+	}
 	guest_free(vcpu);
 }
 
