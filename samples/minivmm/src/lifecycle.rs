@@ -49,6 +49,15 @@ impl Lifecycle {
         self.changed.notify_all();
     }
 
+    /// For the vCPU's thread: the guest has ended, so that there is nothing to run. That the vCPU is to go
+    /// may be wanted already, and stays so.
+    pub fn ended(&self) {
+        let mut state = lock(&self.state);
+        if state.wanted == Wanted::Running {
+            state.wanted = Wanted::Paused;
+        }
+    }
+
     pub fn wanted(&self) -> Wanted {
         lock(&self.state).wanted
     }

@@ -100,7 +100,7 @@ impl Shared {
             while self.lifecycle.wanted() == Wanted::Running {
                 if let Some(end) = self.run_guest(&mut fd, surroundings) {
                     surroundings.ending.tell(end);
-                    self.lifecycle.want(Wanted::Paused);
+                    self.lifecycle.ended();
                 }
             }
         }
@@ -112,7 +112,10 @@ impl Shared {
     /// entered again, be it for an immediate exit.
     fn run_guest(&self, fd: &mut VcpuFd, surroundings: &Surroundings) -> Option<End> {
         let Surroundings {
-            ports, mmio, stats, ..
+            ports,
+            mmio,
+            stats,
+            ending,
         } = surroundings;
         loop {
             match fd.run() {
@@ -123,6 +126,10 @@ impl Shared {
                 Ok(VcpuExit::IoOut(port, data)) => {
                     stats.count(Exit::PortOut);
                     ports.write(port.into(), data);
+                    // A guest that has powered itself off or reset itself does not run on.
+                    if let Some(end) = ending.get() {
+                        return Some(end);
+                    }
                 }
                 Ok(VcpuExit::MmioRead(address, data)) => {
                     stats.count(Exit::MmioRead);
