@@ -37,6 +37,7 @@ int rkvm_cpu(void);
 unsigned int rkvm_online_cpus(void);
 bool rkvm_work_pending(void);
 int rkvm_handle_work(void);
+void rkvm_yield(void);
 bool rkvm_signal_pending(void);
 void rkvm_relax(void);
 void rkvm_nap(void);

@@ -112,6 +112,12 @@ pub fn handle_pending_work() -> Result {
     kernel::error::to_result(unsafe { bindings::rkvm_handle_work() })
 }
 
+/// Lets other threads that are ready run first.
+pub fn yield_to_others() {
+    // SAFETY: called in process context with preemption and interrupts on.
+    unsafe { bindings::rkvm_yield() };
+}
+
 /// Whether the current task has a signal to handle.
 pub fn signal_pending() -> bool {
     // SAFETY: reads the current task's flags.

@@ -105,6 +105,15 @@ void rkvm_relax(void)
 	cpu_relax();
 }
 
+/*
+ * Lets other threads that are ready run first. Unlike cond_resched(), also when the scheduler sees no need: the
+ * guest has just told that it waits for one of them.
+ */
+void rkvm_yield(void)
+{
+	yield();
+}
+
 void rkvm_nap(void)
 {
 	usleep_range(20, 100);

@@ -169,7 +169,7 @@ controls! {
         UNRESTRICTED_GUEST = 7, "unrestricted guest", Required;
         APIC_REGISTER_VIRTUALIZATION = 8, "APIC-register virtualization", Available;
         VIRTUAL_INTERRUPT_DELIVERY = 9, "virtual-interrupt delivery", Available;
-        PAUSE_LOOP_EXITING = 10, "PAUSE-loop exiting", Available;
+        PAUSE_LOOP_EXITING = 10, "PAUSE-loop exiting", Optional;
         RDRAND_EXITING = 11, "RDRAND exiting", Refused;
         ENABLE_INVPCID = 12, "enable INVPCID", Optional;
         ENABLE_VM_FUNCTIONS = 13, "enable VM functions", Available;

@@ -76,8 +76,10 @@ pub fn handle(
         Reason::Vmcall => hypercall::vmcall(core, loaded),
         // Memory is coherent: there is nothing to write back.
         Reason::Invd | Reason::Wbinvd => done(core, loaded),
-        // A hint that nothing else waits for.
-        Reason::Pause => done(core, loaded),
+        Reason::Pause => {
+            core.skip(loaded);
+            Some(Leave::Spin)
+        }
         // The local APIC's timer is looked at before the next entry.
         Reason::PreemptionTimer => Some(Leave::Interrupt),
         // Counters and instructions that no guest is offered.

@@ -10,7 +10,7 @@
 use crate::{
     bus::Handled,
     host::{
-        cpu::{handle_pending_work, IrqOff},
+        cpu::{self, handle_pending_work, IrqOff},
         x86::{
             breakpoints::DebugControl, fpu::InGuest, registers, segments::ThreadSegments,
             split_lock, virtualization,
@@ -73,6 +73,8 @@ pub enum Leave {
     TaskSwitch(TaskSwitch),
     /// The guest made a split lock at this address, and will make it again.
     SplitLock(u64),
+    /// The guest's PAUSE loop waits for another of its processors.
+    Spin,
     /// The machine is being rebooted.
     GoingDown,
     /// The VMM has to act.
@@ -115,6 +117,10 @@ impl Core {
             Leave::TaskSwitch(switch) => Ok(self.switch_task(&switch)),
             Leave::SplitLock(rip) => {
                 split_lock::handle(rip);
+                Ok(None)
+            }
+            Leave::Spin => {
+                cpu::yield_to_others();
                 Ok(None)
             }
             Leave::GoingDown => Err(EIO),

@@ -96,7 +96,8 @@ impl Apic {
     /// Whether the 8259s ask for an interrupt that this APIC lets through.
     #[inline]
     pub fn has_extint(&self) -> bool {
-        (self.interrupts.has_extint() || self.vmm_extint.is_some()) && self.lapic.lint0_takes_extint()
+        (self.interrupts.has_extint() || self.vmm_extint.is_some())
+            && self.lapic.lint0_takes_extint()
     }
 }
 

@@ -285,6 +285,14 @@ impl Core {
         loaded.write(MSR_BITMAP, self.platform().msr_bitmap().raw());
         loaded.write(EPT_POINTER, self.eptp.into());
         loaded.write(VMCS_LINK_POINTER, u64::MAX);
+        if self
+            .controls
+            .secondary
+            .contains(SecondaryControls::PAUSE_LOOP_EXITING)
+        {
+            loaded.write(PLE_GAP, PAUSE_GAP);
+            loaded.write(PLE_WINDOW, PAUSE_WINDOW);
+        }
         if self.apic.is_some() {
             loaded.write(PREEMPTION_TIMER_VALUE, u32::MAX);
         }
@@ -552,6 +560,11 @@ pub const BLOCKING_BY_NMI: u32 = 1 << 3;
 pub const ACTIVITY_HLT: u32 = 1;
 /// "BS" of the pending debug exceptions (SDM table 26-4).
 pub const PENDING_SINGLE_STEP: u64 = 1 << 14;
+
+/// PAUSEs no farther apart than this are one loop, in TSC ticks (SDM volume 3, section 26.1.3).
+const PAUSE_GAP: u32 = 128;
+/// A loop of them that lasts longer exits, in TSC ticks: the thread that it waits for may need the CPU.
+const PAUSE_WINDOW: u32 = 4096;
 
 /// Exceptions that exit: a machine check is the host's; #DB and #AC can recur for ever while they are being
 /// delivered, with no interrupt let in (CVE-2015-8104, CVE-2015-5307).
