@@ -163,7 +163,7 @@ fn tigerlake_gives_known_values() {
     let initial = Controls::negotiate(&caps).unwrap().initial;
     assert_eq!(initial.pin.raw(), 0x3f);
     assert_eq!(initial.primary.raw(), 0xb598_6dfa);
-    assert_eq!(initial.secondary.raw(), 0x0010_10ea);
+    assert_eq!(initial.secondary.raw(), 0x0010_14ea);
     assert_eq!(initial.exit.raw(), 0x003f_6fff);
     assert_eq!(initial.entry.raw(), 0x0000_d1ff);
 }
