@@ -27,6 +27,9 @@ key() {
 TOOL_ROOT=$CACHE/root-$(key "$REPO/tools/setup.d/root")
 KERNELS=$CACHE/kernels-$(key "$REPO/tools/setup.d/root" "$REPO/tools/setup.d/kernels")
 
+# What a guest of a VMM boots from.
+GUEST_KIT=$CACHE/guest-$(key "${KERNELS##*/}" "$REPO/tools/guest-linux/make" "$REPO/tools/guest-linux/init")
+
 # in_namespace COMMAND...: runs COMMAND with mounts of its own, as root or as the root of a user namespace.
 in_namespace() {
 	if [ "$(id -u)" = 0 ]; then
