@@ -8,6 +8,7 @@
 #define RKVM_HOST_H
 
 #include <linux/anon_inodes.h>
+#include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/kvm.h>
 #include <linux/miscdevice.h>
@@ -147,6 +148,7 @@ RKVM_IOCTL(UNREGISTER_COALESCED_MMIO);
 RKVM_IOCTL(RUN);
 RKVM_IOCTL(SET_SIGNAL_MASK);
 RKVM_IOCTL(ENABLE_CAP);
+RKVM_IOCTL(GET_STATS_FD);
 #ifdef CONFIG_X86_64
 RKVM_IOCTL(GET_MSR_INDEX_LIST);
 RKVM_IOCTL(GET_MSR_FEATURE_INDEX_LIST);
@@ -211,6 +213,7 @@ RKVM_IOCTL(SET_CLOCK);
 RKVM_IOCTL(KVMCLOCK_CTRL);
 #endif
 #undef RKVM_IOCTL
+const fmode_t RKVM_FMODE_PREAD = FMODE_PREAD;
 const unsigned int RKVM_EPOLLIN = (unsigned int)EPOLLIN;
 const unsigned int RKVM_EPOLLHUP = (unsigned int)EPOLLHUP;
 #endif

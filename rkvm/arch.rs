@@ -7,7 +7,7 @@
 //! - `Platform`: the processors' virtualization support, held while the module is loaded. `enable`,
 //!   `system_ioctl`, `check_extension`, `memory_format`.
 //! - `VmState`: what a VM has besides memory and vCPUs. `new`, `has_ioctl`, `ioctl`.
-//! - `Vcpu`: a virtual CPU's registers. `new`, `has_ioctl`, `ioctl`, `run`.
+//! - `Vcpu`: a virtual CPU's registers. `new`, `stats`, `has_ioctl`, `ioctl`, `run`.
 //! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables.
 //! - `check_machine_type` and the limits below.
 

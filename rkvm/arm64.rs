@@ -14,6 +14,7 @@ use crate::{
     mmu::entry::{EntryFormat as _, Level},
     request::Kick,
     run_page::RunPage,
+    stats::{Name, Source},
     types::{Gfn, PAGE_SHIFT},
     uapi::UserAddress,
     vm::Vm,
@@ -96,8 +97,13 @@ pub struct Vcpu {
 
 impl Vcpu {
     /// A vCPU of a VM.
-    pub fn new(vm: &Arc<Vm>, _kick: Arc<Kick>, _id: u32) -> Result<Self> {
+    pub fn new(vm: &Arc<Vm>, _kick: Arc<Kick>, _id: u32, _stats_name: Name) -> Result<Self> {
         match **vm.platform() {}
+    }
+
+    /// What is counted about it.
+    pub fn stats(&self) -> Arc<dyn Source> {
+        match **self.vm.platform() {}
     }
 
     /// Whether `cmd` is an ioctl of an arm64 vCPU: none is.

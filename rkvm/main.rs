@@ -43,12 +43,15 @@ mod request;
 mod run_page;
 mod shared_list;
 mod single;
+mod stats;
+mod stats_file;
 mod step_log;
 mod system;
 mod types;
 mod uapi;
 mod vcpu;
 mod vm;
+mod vm_stats;
 
 #[cfg(CONFIG_ARM64)]
 mod arm64;

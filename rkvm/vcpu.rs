@@ -15,10 +15,13 @@ use crate::{
     },
     request::Kick,
     run_page::RunPage,
+    stats::Source,
+    stats_file,
     step_log::log_step,
     system::System,
     uapi::UserAddress,
     vm::Vm,
+    vm_stats,
 };
 use kernel::{
     mm::virt::VmaNew,
@@ -34,6 +37,7 @@ use kernel::{
 pub struct Vcpu {
     membership: Membership,
     run: RunPage,
+    stats: Arc<dyn Source>,
     #[pin]
     state: KillableMutex<State>,
 }
@@ -49,15 +53,18 @@ struct State {
 pub fn create(vm: &Arc<Vm>, system: &Arc<System>, id: u32) -> Result<isize> {
     let kick = Arc::pin_init(Kick::new(), GFP_KERNEL_ACCOUNT)?;
     let run = RunPage::new()?;
+    let stats_name = vm_stats::vcpu_name(vm.creator(), id)?;
     let state = State {
-        arch: arch::Vcpu::new(vm, kick.clone(), id)?,
+        arch: arch::Vcpu::new(vm, kick.clone(), id, stats_name)?,
         signal_mask: None,
     };
+    let stats = state.arch.stats();
     let membership = Membership::new(vm, &kick)?;
     let vcpu = Arc::pin_init(
         pin_init!(Vcpu {
             membership,
             run,
+            stats,
             state <- KillableMutex::new(state, static_lock_class!()),
         }),
         GFP_KERNEL_ACCOUNT,
@@ -87,6 +94,9 @@ impl Vcpu {
         this.vm().check_process()?;
         if cmd == uapi::RKVM_RUN {
             return this.run(arg).map(|()| 0);
+        }
+        if cmd == uapi::RKVM_GET_STATS_FD {
+            return stats_file::create(c"kvm-vcpu-stats", this.stats.clone());
         }
         // Unknown commands fail at once, whatever the vCPU does; EINVAL is what C KVM has for them.
         if !arch::Vcpu::has_ioctl(cmd) && cmd != uapi::RKVM_SET_SIGNAL_MASK {

@@ -12,13 +12,16 @@ use crate::{
     io_bus::IoBus,
     irqfd::Irqfds,
     mmu::Mmu,
+    stats::Name,
+    stats_file,
     system::{check_extension, System},
     uapi::UserAddress,
-    vcpu,
+    vcpu, vm_stats,
 };
 use kernel::{
     prelude::*,
     sync::{new_mutex, Arc, ArcBorrow, Mutex},
+    task::Pid,
 };
 
 /// A virtual machine.
@@ -28,6 +31,9 @@ pub struct Vm {
     /// The process whose memory the guest runs on, and the only one that may use the VM.
     process: Process,
     mmu: Mmu,
+    /// The id of that process's task that made the VM.
+    creator: Pid,
+    stats_name: Name,
     /// Dropped before the interrupt controller that they call.
     #[pin]
     irqfds: Irqfds,
@@ -48,11 +54,15 @@ impl Vm {
         let mmu = Mmu::new(&process, platform.memory_format())?;
         let io = IoBus::new()?;
         let arch = arch::VmState::new()?;
+        let creator = current!().pid();
+        let stats_name = vm_stats::vm_name(creator)?;
         Arc::pin_init(
             pin_init!(Self {
                 platform,
                 process,
                 mmu,
+                creator,
+                stats_name,
                 irqfds <- Irqfds::new(),
                 io <- io,
                 arch <- arch,
@@ -80,6 +90,16 @@ impl Vm {
     /// Writes to devices that need no exit to the VMM.
     pub fn io(&self) -> &IoBus {
         &self.io
+    }
+
+    /// The id of the task that made the VM.
+    pub fn creator(&self) -> Pid {
+        self.creator
+    }
+
+    /// What its counters are called.
+    pub fn stats_name(&self) -> &Name {
+        &self.stats_name
     }
 
     /// Ioctls work in the process that made the VM alone: guest memory is that process's. `EIO`
@@ -134,6 +154,7 @@ impl Vm {
                 let zone = UserAddress::new(arg).read::<uapi::kvm_coalesced_mmio_zone>()?;
                 this.io.unregister_coalesced(&zone).map(|()| 0)
             }
+            uapi::RKVM_GET_STATS_FD => stats_file::create(c"kvm-vm-stats", this.clone()),
             uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(&this.platform, arg)),
             _ => arch::VmState::ioctl(this, cmd, UserAddress::new(arg)),
         }

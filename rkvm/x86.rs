@@ -5,6 +5,7 @@
 pub mod activity;
 pub mod apic;
 pub mod clock;
+pub mod counters;
 pub mod cpuid;
 pub mod debug;
 pub mod devices;

@@ -9,12 +9,15 @@
 #![expect(unsafe_code)]
 
 use super::bindings;
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
+    error::from_err_ptr,
+    fs::{file::FileDescriptorReservation, File},
     mm::virt::VmaNew,
     prelude::*,
     str::CStr,
-    sync::{Arc, ArcBorrow},
+    sync::{aref::ARef, Arc, ArcBorrow},
+    uaccess::{UserPtr, UserSlice, UserSliceWriter},
 };
 
 /// An object behind a file descriptor. The descriptor owns one reference to it.
@@ -29,6 +32,12 @@ pub trait FileObject: Send + Sync + Sized + 'static {
 
     /// The last descriptor was closed. The reference is dropped after this returns.
     fn release(_this: ArcBorrow<'_, Self>) {}
+}
+
+/// An object that also has contents.
+pub trait ReadableObject: FileObject {
+    /// Serves read(2) and pread(2): copies what there is from `position` on, and nothing behind the end.
+    fn read(this: ArcBorrow<'_, Self>, position: usize, to: &mut UserSliceWriter) -> Result;
 }
 
 /// The C operations of files of type `T`.
@@ -107,6 +116,40 @@ impl<T: FileObject> Operations<T> {
     }
 }
 
+impl<T: ReadableObject> Operations<T> {
+    /// [`Operations::FILE`] for a file that can be read.
+    const READABLE: kernel::bindings::file_operations = kernel::bindings::file_operations {
+        read: Some(Self::read),
+        ..Self::FILE
+    };
+
+    /// # Safety
+    ///
+    /// As for `ioctl`; besides, `position` is the file position of the call.
+    unsafe extern "C" fn read(
+        file: *mut kernel::bindings::file,
+        to: *mut kernel::ffi::c_char,
+        size: usize,
+        position: *mut kernel::bindings::loff_t,
+    ) -> isize {
+        // SAFETY: the VFS calls this for open files with these operations.
+        let object = unsafe { Self::object(file) };
+        // SAFETY: the position is the call's own.
+        let start = unsafe { *position };
+        let mut writer = UserSlice::new(UserPtr::from_addr(to.addr()), size).writer();
+        let read = usize::try_from(start)
+            .map_err(|_| EINVAL)
+            .and_then(|start| T::read(object, start, &mut writer));
+        if let Err(error) = read {
+            return error.to_errno() as isize;
+        }
+        let done = size - writer.len();
+        // SAFETY: as above.
+        unsafe { *position = start.saturating_add(done as i64) };
+        done as isize
+    }
+}
+
 /// Makes an anonymous file for `object` and returns its descriptor (read-write, close-on-exec).
 ///
 /// `EMFILE`, `ENFILE` or `ENOMEM` where none can be made.
@@ -128,4 +171,34 @@ pub fn anonymous<T: FileObject>(name: &CStr, object: Arc<T>) -> Result<isize> {
         return Err(Error::from_errno(fd));
     }
     Ok(fd as isize)
+}
+
+/// [`anonymous`] for a file that is there to be read, at any position (read-only, close-on-exec).
+pub fn anonymous_readable<T: ReadableObject>(name: &CStr, object: Arc<T>) -> Result<isize> {
+    let descriptor = FileDescriptorReservation::get_unused_fd_flags(kernel::bindings::O_CLOEXEC)?;
+    let raw = Arc::into_raw(object);
+    // SAFETY: the name is a C string, which is copied; the operations are static and expect just this
+    // pointer as private data.
+    let file = from_err_ptr(unsafe {
+        bindings::anon_inode_getfile_fmode(
+            name.as_char_ptr(),
+            &Operations::<T>::READABLE,
+            raw.cast_mut().cast(),
+            kernel::bindings::O_RDONLY as i32,
+            bindings::RKVM_FMODE_PREAD,
+        )
+    });
+    match file.and_then(|file| NonNull::new(file).ok_or(ENOMEM)) {
+        Ok(file) => {
+            let number = descriptor.reserved_fd();
+            // SAFETY: the file is new, and its reference is handed over; nobody has taken its position.
+            descriptor.fd_install(unsafe { ARef::from_raw(file.cast::<File>()) });
+            Ok(number as isize)
+        }
+        Err(error) => {
+            // SAFETY: no file was made, so that the reference is still ours.
+            drop(unsafe { Arc::from_raw(raw) });
+            Err(error)
+        }
+    }
 }

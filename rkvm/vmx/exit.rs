@@ -23,6 +23,15 @@ macro_rules! reasons {
                     other => Self::Unknown(other),
                 }
             }
+
+            /// Its number.
+            #[inline(always)]
+            pub const fn number(self) -> u16 {
+                match self {
+                    $(Self::$name => $number,)*
+                    Self::Unknown(other) => other,
+                }
+            }
         }
     };
 }

@@ -57,6 +57,7 @@ pub fn handle(
         }));
     }
     core.vmcs.set_launched();
+    core.counters.count_exit(reason.basic());
     match reason.basic() {
         Reason::ExternalInterrupt => Some(Leave::Interrupt),
         Reason::Cpuid => cpuid(core, loaded),

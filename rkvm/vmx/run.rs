@@ -30,6 +30,7 @@ use crate::{
     },
     x86::{
         activity::Activity,
+        counters::Event as Counted,
         event::Event,
         extended_state::ExtendedState,
         machine::{Known, TaskSwitch},
@@ -137,7 +138,10 @@ impl Core {
         let FaultInfo { gpa, wanted, known } = *fault;
         match self.view.fault(self.vm.mmu(), gpa.frame(), wanted) {
             Ok(Fault::Mmio) => self.emulate(fpu, page, known),
-            Ok(Fault::Mapped | Fault::Sleep) => Ok(None),
+            Ok(Fault::Mapped | Fault::Sleep) => {
+                self.counters.count(Counted::PageMapped);
+                Ok(None)
+            }
             Err(error) => {
                 if error != EINTR {
                     page.report_exit(&UserExit::MemoryFault {
@@ -162,6 +166,7 @@ impl Core {
         };
         self.host.refresh(&loaded, residence, &thread);
         thread.enter_guest(here, self.kernel_gs_base);
+        self.counters.count(Counted::HostStateReload);
         let host_msrs = self.platform().host_msrs;
         let msrs = host_msrs.enter(here, &self.guest_msrs, self.msrs_in_use());
 
@@ -175,7 +180,7 @@ impl Core {
                 Leave::Fault(fault) => {
                     let (mmu, gfn) = (self.vm.mmu(), fault.gpa.frame());
                     match self.view.fault_present(mmu, gfn, fault.wanted) {
-                        Fault::Mapped => (),
+                        Fault::Mapped => self.counters.count(Counted::PageMapped),
                         Fault::Mmio if self.ring_doorbell(&loaded, &fault) == Handled::Yes => (),
                         Fault::Mmio => break Leave::Mmio(fault.known),
                         Fault::Sleep => break Leave::Fault(fault),
@@ -233,6 +238,7 @@ impl Core {
         let extended = ExtendedState::enter(self, &irq_off);
         self.debug.enter(&irq_off);
         registers::set_cr2(self.guest.cr2);
+        self.counters.count(Counted::Section);
 
         let leave = loop {
             if let Some(leave) = self.prepare_entry(loaded) {
@@ -289,6 +295,7 @@ impl Core {
             } else {
                 InveptScope::Global
             });
+            self.counters.count(Counted::TlbFlush);
             self.moved = false;
             self.flushed = generation;
         }
@@ -328,6 +335,7 @@ impl Core {
         }
         let window_requested = self.window_requested && self.takes_vmm_interrupt();
         if window_requested && self.is_ready_for_interrupt(loaded) {
+            self.counters.count(Counted::InterruptWindowExit);
             return Some(Leave::User(UserExit::InterruptWindowOpen));
         }
         let mut primary = self
@@ -351,6 +359,7 @@ impl Core {
                 primary = primary.with(PrimaryControls::NMI_WINDOW_EXITING);
             } else {
                 self.events.nmis -= 1;
+                self.counters.count(Counted::Nmi);
                 self.inject(loaded, Event::NMI);
                 injected = true;
                 if self.events.nmis > 0 {
@@ -360,6 +369,7 @@ impl Core {
         }
         if !injected && self.accepts_interrupt(loaded) {
             if let Some(vector) = self.next_interrupt() {
+                self.counters.count(Counted::Interrupt);
                 self.inject(loaded, Event::interrupt(vector));
             }
         }

@@ -3,9 +3,9 @@
 //! A vCPU that does not run: halted, or not started yet. Its thread sleeps until there is something for it.
 
 use crate::{
-    host::waiter::Woken,
+    host::{timer::now, waiter::Woken},
     vmx::vmcs::Loaded,
-    x86::{activity::Activity, regs::Rflags, vcpu::Core},
+    x86::{activity::Activity, counters::Event as Counted, regs::Rflags, vcpu::Core},
 };
 use core::time::Duration;
 use kernel::prelude::*;
@@ -63,9 +63,15 @@ impl Core {
             .deadline()
             .map(|due| Duration::from_nanos(clock.nanoseconds(due.saturating_sub(clock.tsc))));
         let watches_extint = self.activity == Activity::Halted && interruptible;
+        let asleep = now();
         let woken = self.kick.waiter().sleep(limit, || {
             apic.target.inbox.has_news() || watches_extint && apic.has_extint()
         });
+        if self.activity == Activity::Halted {
+            let slept = now().saturating_sub(asleep);
+            self.counters.add(Counted::HaltWait, slept);
+            self.counters.count(Counted::HaltWakeup);
+        }
         match woken {
             Woken::Signal => Err(EINTR),
             Woken::Ready | Woken::TimeOut => Ok(()),

@@ -18,6 +18,7 @@ use crate::{
     run_page::{RunPage, UserExit},
     vmx::{field::EXIT_INSTRUCTION_LENGTH, handle::suberror},
     x86::{
+        counters::Event as Counted,
         doorbell::Store,
         emulate::{self, string, AccessKind, Machine, Outcome, XMM_SIZE},
         event::{vector, Event},
@@ -116,6 +117,7 @@ impl Core {
         let (rip, cr3) = (emulation.context.rip, emulation.context.paging.cr3);
         let length = loaded.read(EXIT_INSTRUCTION_LENGTH);
         drop(loaded);
+        self.counters.count(Counted::Emulation);
         emulation.replay.clear();
         emulation.insn = None;
         let exit = self.execute(fpu, page, &mut emulation);
@@ -167,6 +169,9 @@ impl Core {
             // The guest executes the next iteration, and may take interrupts before.
             Ok(Outcome::Again) => None,
             Err(Stop::Exit(exit)) => {
+                if let UserExit::MmioRead { .. } | UserExit::MmioWrite { .. } = exit {
+                    self.counters.count(Counted::MmioExit);
+                }
                 self.pending = Pending::Emulation;
                 Some(exit)
             }
@@ -186,8 +191,12 @@ impl Core {
                     .raise(Event::exception(vector::PAGE_FAULT, code));
             }
             Stop::Retry => (),
-            Stop::Unhandleable if cpl > 0 => self.events.raise(Event::INVALID_OPCODE),
+            Stop::Unhandleable if cpl > 0 => {
+                self.counters.count(Counted::FailedEmulation);
+                self.events.raise(Event::INVALID_OPCODE);
+            }
             Stop::Unhandleable => {
+                self.counters.count(Counted::FailedEmulation);
                 return Some(UserExit::InternalError {
                     suberror: suberror::EMULATION,
                     data: [0; 4],

@@ -8,6 +8,7 @@ use crate::{
     mmu::View,
     request::Kick,
     run_page::{RunPage, RunRequest, UserExit},
+    stats::{Name, Source},
     uapi::UserAddress,
     vm::Vm,
     vmx::{
@@ -23,6 +24,7 @@ use crate::{
     x86::{
         activity::Activity,
         apic::{longest_stay, Apic},
+        counters::{Counters, Event as Counted},
         cpuid::guest::{GuestCpuid, GuestFeatures, Runtime},
         debug::DebugRegisters,
         doorbell::Store,
@@ -60,6 +62,8 @@ pub enum Pending {
 pub struct Core {
     /// The VM.
     pub vm: Arc<Vm>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
     /// Where others see whether the vCPU runs.
     pub kick: Arc<Kick>,
     /// Guest memory.
@@ -128,11 +132,16 @@ pub struct Core {
 
 impl Vcpu {
     /// A vCPU in the state after power-up. `ENOMEM`.
-    pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32) -> Result<Self> {
+    pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, name: Name) -> Result<Self> {
         Ok(Self {
             fpu: GuestFpu::new()?,
-            core: Core::new(vm, kick, id)?,
+            core: Core::new(vm, kick, id, name)?,
         })
+    }
+
+    /// What is counted about it.
+    pub fn stats(&self) -> Arc<dyn Source> {
+        self.core.counters.clone()
     }
 
     /// Whether `cmd` is an ioctl of an x86 vCPU.
@@ -191,12 +200,13 @@ impl Vcpu {
 }
 
 impl Core {
-    fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32) -> Result<Self> {
+    fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, name: Name) -> Result<Self> {
         vm.arch().settings.check_vcpu_id(id)?;
         let platform = vm.platform();
         let role = vm.arch().interrupts().settings().role(id);
         let mut core = Self {
             vm: vm.clone(),
+            counters: Arc::new(Counters::new(name), GFP_KERNEL_ACCOUNT)?,
             kick: kick.clone(),
             view: View::new(vm.mmu()),
             io: IoView::new(vm.io())?,
@@ -519,21 +529,25 @@ impl Core {
             .is_none_or(|apic| apic.vmm_extint.is_none() && apic.lapic.lint0_takes_extint())
     }
 
-    /// KVM_RUN, once nothing is pending.
+    /// KVM_RUN, once nothing is pending. `EINTR` if the thread has a signal.
     fn run(
         &mut self,
         fpu: &crate::host::x86::fpu::InGuest<'_>,
         page: &RunPage,
     ) -> Result<UserExit> {
         self.has_run = true;
-        loop {
-            if let Some(exit) = self.run_once(fpu, page)? {
-                return Ok(exit);
+        let result = loop {
+            match self.run_once(fpu, page) {
+                Ok(Some(exit)) => break Ok(exit),
+                Ok(None) if cpu::signal_pending() => break Err(EINTR),
+                Ok(None) => (),
+                Err(error) => break Err(error),
             }
-            if cpu::signal_pending() {
-                return Err(EINTR);
-            }
+        };
+        if matches!(result, Err(error) if error == EINTR) {
+            self.counters.count(Counted::SignalExit);
         }
+        result
     }
 
     fn report(&mut self) -> crate::run_page::RunReport {

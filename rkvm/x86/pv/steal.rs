@@ -9,7 +9,7 @@ use crate::{
         x86::{clocks, user_word},
     },
     types::{Gpa, Hva},
-    x86::{pvclock::versions, vcpu::Core},
+    x86::{counters::Event as Counted, pvclock::versions, vcpu::Core},
 };
 use kernel::prelude::*;
 
@@ -54,6 +54,7 @@ impl Core {
         if !self.pv.steal.marked {
             let written = self.write_guest(field(record, offset::PREEMPTED), &[PREEMPTED]);
             self.pv.steal.marked = written.is_ok();
+            self.counters.count(Counted::PreemptionReported);
         }
     }
 

@@ -16,6 +16,7 @@ pub mod coalesced;
 pub mod dirty_log;
 pub mod ioeventfd;
 pub mod memslot;
+pub mod stats;
 pub mod types;
 
 pub mod arm64 {

@@ -1,0 +1,1 @@
+../../../rkvm/stats.rs
