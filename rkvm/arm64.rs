@@ -4,7 +4,10 @@
 //!
 //! [`Platform`] has no value, and every VM holds one, so that nothing else here can be reached.
 
+pub mod one_reg;
+pub mod regs;
 pub mod stage2;
+pub mod sysreg;
 
 pub use stage2::{Descriptor as EntryFormat, MemoryType};
 

@@ -20,7 +20,10 @@ pub mod stats;
 pub mod types;
 
 pub mod arm64 {
+    pub mod one_reg;
+    pub mod regs;
     pub mod stage2;
+    pub mod sysreg;
 }
 
 pub mod mmu {
