@@ -109,7 +109,7 @@ u64 rkvm_gdt_base(void);
 void rkvm_restore_descriptor_limits(void);
 bool rkvm_host_breakpoints_active(void);
 void rkvm_machine_check(void);
-bool rkvm_has_itlb_multihit(void);
+bool rkvm_avoids_itlb_multihit(void);
 bool rkvm_lacks_mitigation(void);
 /* What happens to VMX when the machine sleeps, wakes or goes down. */
 struct rkvm_power {

@@ -4,6 +4,7 @@
  * for us to put back.
  */
 
+#include <linux/cpu.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/percpu.h>
@@ -304,10 +305,13 @@ void rkvm_machine_check(void)
 	do_machine_check(&regs);
 }
 
-/* Whether executable huge pages let a guest stop the processor (CVE-2018-12207). */
-bool rkvm_has_itlb_multihit(void)
+/*
+ * Whether executable huge pages let a guest stop the processor (CVE-2018-12207), and the host's administrator has not
+ * said to live with such things (mitigations=off).
+ */
+bool rkvm_avoids_itlb_multihit(void)
 {
-	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
+	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
 }
 
 /* Whether the processor needs work at entries and exits that this module does not do. */

@@ -180,7 +180,7 @@ impl Platform {
     pub fn memory_format(&self) -> MemoryFormat {
         let ept = self.caps.ept_vpid;
         MemoryFormat {
-            largest_leaf: if virtualization::has_itlb_multihit() {
+            largest_leaf: if virtualization::avoids_itlb_multihit() {
                 Level::Pte
             } else if ept.has_1g_pages() {
                 Level::Pud

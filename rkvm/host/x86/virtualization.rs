@@ -18,10 +18,11 @@ pub fn has_vmx() -> bool {
     unsafe { bindings::rkvm_cpu_has_vmx() }
 }
 
-/// Whether a guest that executes from huge pages can stop the processor (CVE-2018-12207).
-pub fn has_itlb_multihit() -> bool {
-    // SAFETY: reads the boot CPU's bugs.
-    unsafe { bindings::rkvm_has_itlb_multihit() }
+/// Whether a guest that executes from huge pages can stop the processor (CVE-2018-12207), and that is to be
+/// prevented: the kernel was not told `mitigations=off`.
+pub fn avoids_itlb_multihit() -> bool {
+    // SAFETY: reads the boot CPU's bugs and a setting of the kernel.
+    unsafe { bindings::rkvm_avoids_itlb_multihit() }
 }
 
 /// Whether the processor leaks between guest and host unless more is done at exits than this module does.
