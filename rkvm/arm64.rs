@@ -8,6 +8,8 @@ pub mod one_reg;
 pub mod regs;
 pub mod stage2;
 pub mod sysreg;
+pub mod timer;
+pub mod vgic;
 
 pub use stage2::{Descriptor as EntryFormat, MemoryType};
 

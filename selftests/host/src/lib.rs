@@ -24,6 +24,12 @@ pub mod arm64 {
     pub mod regs;
     pub mod stage2;
     pub mod sysreg;
+    pub mod timer;
+
+    pub mod vgic {
+        pub mod gic;
+        pub mod layout;
+    }
 }
 
 pub mod mmu {

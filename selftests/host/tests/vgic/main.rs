@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The GICv3, against the architecture specification.
+
+mod layout;
+mod machine;
+mod properties;
+mod registers;
+mod sequences;
