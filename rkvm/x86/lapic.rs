@@ -7,12 +7,6 @@
 //! due) is kept beside the page, for the look before each entry; a processor that virtualizes the APIC changes
 //! the page alone, and [`Lapic::after_guest`] catches up with it.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "what a processor with APIC virtualization needs has its host tests, and no user here yet"
-)]
-
 mod access;
 mod lvt;
 mod register;
@@ -20,9 +14,8 @@ mod state;
 mod timer;
 
 pub use access::Gp;
-pub use lvt::{LocalEvent, LocalInterrupt};
-pub use register::{Register, RegisterPage, VectorSet, FIRST_MSR, LAST_MSR};
-pub use state::{IdFormat, Invalid, STATE_BYTES};
+pub use register::{Access, Register, RegisterPage, VectorSet, FIRST_MSR, LAST_MSR};
+pub use state::{IdFormat, STATE_BYTES};
 pub use timer::{Clock, TimerMode};
 
 use crate::types::Gpa;
@@ -259,7 +252,7 @@ impl Lapic {
     }
 
     /// The registers, for a processor that works on them while the vCPU runs.
-    pub fn page(&self) -> &RegisterPage {
+    pub fn page(&self) -> &KBox<RegisterPage> {
         &self.page
     }
 
@@ -446,17 +439,6 @@ impl Lapic {
         self.in_service
     }
 
-    /// Whether a vector is requested or in service, so that its EOI is still to come.
-    pub fn awaits_eoi(&self, vector: u8) -> bool {
-        self.page.contains(VectorSet::Requested, vector)
-            || self.page.contains(VectorSet::InService, vector)
-    }
-
-    /// Whether a vector was level-triggered when it was last requested.
-    pub fn is_level(&self, vector: u8) -> bool {
-        self.page.contains(VectorSet::Level, vector)
-    }
-
     /// The task priority.
     pub fn tpr(&self) -> u8 {
         self.page.get(Register::TPR) as u8
@@ -476,21 +458,6 @@ impl Lapic {
     /// Writes CR8; bits beyond 3:0, which are #GP(0) to a guest, are ignored.
     pub fn set_cr8(&mut self, value: u64) {
         self.set_tpr((value << CR8_SHIFT) as u8);
-    }
-
-    /// The TPR threshold (SDM 26.6.8): below which CR8 an interrupt that waits now could be taken. 0 if the TPR holds
-    /// none back.
-    pub fn tpr_threshold(&self) -> u8 {
-        let class = self.requested.map_or(0, |vector| vector >> CR8_SHIFT);
-        match self.tpr() >> CR8_SHIFT < class {
-            true => 0,
-            false => class,
-        }
-    }
-
-    /// The processor may have changed the task priority in the page, and nothing else.
-    pub fn after_tpr_shadow(&mut self) {
-        self.update_priority();
     }
 
     /// The processor may have changed anything in the page.
@@ -517,7 +484,7 @@ impl Lapic {
         self.errors |= error;
         if first {
             // An illegal vector in the LVT entry is noted as another error, which is not the first.
-            let _ = self.local(LocalInterrupt::Error);
+            self.raise(Register::LVT_ERROR);
         }
     }
 }
@@ -534,7 +501,7 @@ impl Lapic {
 
     /// Does what the timer does if it is due, and says whether an interrupt was raised.
     pub fn expire(&mut self, clock: &Clock) -> bool {
-        self.timer.expire(clock) && self.local(LocalInterrupt::Timer) == LocalEvent::Accepted
+        self.timer.expire(clock) && self.raise(Register::LVT_TIMER)
     }
 
     /// IA32_TSC_DEADLINE; 0 outside of its mode.

@@ -35,57 +35,6 @@ pub(super) const ENTRIES: [Register; 7] = [
     Register::LVT_CMCI,
 ];
 
-/// The sources of the local vector table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalInterrupt {
-    /// The timer.
-    Timer,
-    /// The thermal sensor.
-    Thermal,
-    /// A performance counter has overflowed. Its entry is masked then.
-    Performance,
-    /// Pin LINT0.
-    Lint0,
-    /// Pin LINT1.
-    Lint1,
-    /// An error of the APIC.
-    Error,
-    /// A corrected machine check.
-    Cmci,
-}
-
-impl LocalInterrupt {
-    const fn register(self) -> Register {
-        match self {
-            Self::Timer => Register::LVT_TIMER,
-            Self::Thermal => Register::LVT_THERMAL,
-            Self::Performance => Register::LVT_PERFORMANCE,
-            Self::Lint0 => Register::LVT_LINT0,
-            Self::Lint1 => Register::LVT_LINT1,
-            Self::Error => Register::LVT_ERROR,
-            Self::Cmci => Register::LVT_CMCI,
-        }
-    }
-}
-
-/// What became of a local interrupt.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalEvent {
-    /// Nothing.
-    None,
-    /// The APIC has requested it.
-    Accepted,
-    /// The processor gets an SMI.
-    Smi,
-    /// The processor gets an NMI.
-    Nmi,
-    /// The processor gets an INIT.
-    Init,
-    /// An external controller is to be asked for the vector.
-    ExtInt,
-}
-
 impl Lapic {
     /// What `value`, written to an LVT entry, leaves there.
     pub(super) fn lvt_value(&self, entry: Register, value: u32) -> u32 {
@@ -122,35 +71,17 @@ impl Lapic {
         TimerMode::from_lvt(self.page.get(Register::LVT_TIMER))
     }
 
-    /// A source raises its interrupt.
-    pub fn local(&mut self, source: LocalInterrupt) -> LocalEvent {
-        let entry = source.register();
+    /// The source of an entry, the timer or the APIC's own errors, raises its interrupt. Whether that is requested now:
+    /// the entry is not masked, and of a mode that has a vector.
+    pub(super) fn raise(&mut self, entry: Register) -> bool {
         let value = self.page.get(entry);
-        let missing = source == LocalInterrupt::Cmci && !self.config.cmci;
-        if missing || value & MASKED != 0 || self.mode() == ApicMode::Disabled {
-            return LocalEvent::None;
+        let raised = value & MASKED == 0
+            && self.mode() != ApicMode::Disabled
+            && DeliveryMode::from_register(value) == DeliveryMode::Fixed;
+        if raised {
+            self.accept((value & VECTOR) as u8, Trigger::Edge);
         }
-        if source == LocalInterrupt::Performance {
-            self.page.set(entry, value | MASKED);
-        }
-        match DeliveryMode::from_register(value) {
-            DeliveryMode::Fixed => {
-                let is_pin = matches!(source, LocalInterrupt::Lint0 | LocalInterrupt::Lint1);
-                let trigger = match value & LEVEL_TRIGGERED {
-                    LEVEL_TRIGGERED if is_pin => Trigger::Level,
-                    _ => Trigger::Edge,
-                };
-                self.accept((value & VECTOR) as u8, trigger);
-                LocalEvent::Accepted
-            }
-            DeliveryMode::Smi => LocalEvent::Smi,
-            DeliveryMode::Nmi => LocalEvent::Nmi,
-            DeliveryMode::Init => LocalEvent::Init,
-            DeliveryMode::ExtInt => LocalEvent::ExtInt,
-            DeliveryMode::LowestPriority | DeliveryMode::Reserved | DeliveryMode::StartUp => {
-                LocalEvent::None
-            }
-        }
+        raised
     }
 
     /// Whether an external controller's interrupts reach the processor: by LINT0, or because there is no APIC in

@@ -3,9 +3,11 @@
 //! The registers of a local APIC (Intel SDM volume 3, tables 12-1 and 12-6), and the page they are in.
 //!
 //! The page has the layout of the hardware, a register every 16 bytes, so that a processor with APIC-register
-//! virtualization can work on it.
+//! virtualization can work on it. The words are atomic since that processor writes them beside this module,
+//! though never at the same time.
 
 use crate::x86::message::ApicMode;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Bytes of the register page.
 pub const PAGE_BYTES: usize = 4096;
@@ -144,47 +146,57 @@ impl Register {
 }
 
 /// The registers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[repr(C, align(4096))]
-pub struct RegisterPage([u32; WORDS]);
+pub struct RegisterPage([AtomicU32; WORDS]);
 
 impl RegisterPage {
     /// All registers 0.
     pub const fn zeroed() -> Self {
-        Self([0; WORDS])
+        Self([const { AtomicU32::new(0) }; WORDS])
+    }
+
+    fn word(&self, index: usize) -> u32 {
+        self.0[index].load(Ordering::Relaxed)
+    }
+
+    fn set_word(&mut self, index: usize, value: u32) {
+        self.0[index].store(value, Ordering::Relaxed);
     }
 
     /// Reads a register.
-    pub const fn get(&self, register: Register) -> u32 {
-        self.0[register.0 as usize * STRIDE]
+    pub fn get(&self, register: Register) -> u32 {
+        self.word(usize::from(register.0) * STRIDE)
     }
 
     /// Writes a register.
     pub fn set(&mut self, register: Register, value: u32) {
-        self.0[usize::from(register.0) * STRIDE] = value;
+        self.set_word(usize::from(register.0) * STRIDE, value);
     }
 
     /// Reads a register of 64 bits: two adjacent words.
-    pub const fn get_wide(&self, register: Register) -> u64 {
-        let low = register.0 as usize * STRIDE;
-        self.0[low] as u64 | (self.0[low + 1] as u64) << 32
+    pub fn get_wide(&self, register: Register) -> u64 {
+        let low = usize::from(register.0) * STRIDE;
+        u64::from(self.word(low)) | u64::from(self.word(low + 1)) << u32::BITS
     }
 
     /// Writes a register of 64 bits.
     pub fn set_wide(&mut self, register: Register, value: u64) {
         let low = usize::from(register.0) * STRIDE;
-        self.0[low] = value as u32;
-        self.0[low + 1] = (value >> 32) as u32;
+        self.set_word(low, value as u32);
+        self.set_word(low + 1, (value >> u32::BITS) as u32);
     }
 
     /// The words of the page, from its beginning.
-    pub fn words(&self) -> &[u32; WORDS] {
-        &self.0
+    pub fn words(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().map(|word| word.load(Ordering::Relaxed))
     }
 
-    /// The same, to be written.
-    pub fn words_mut(&mut self) -> &mut [u32; WORDS] {
-        &mut self.0
+    /// Replaces words of the page, from its beginning.
+    pub fn replace(&mut self, words: impl Iterator<Item = u32>) {
+        for (word, value) in self.0.iter().zip(words) {
+            word.store(value, Ordering::Relaxed);
+        }
     }
 }
 
@@ -219,7 +231,7 @@ impl VectorSet {
 
 impl RegisterPage {
     /// Whether a vector is in the set.
-    pub const fn contains(&self, set: VectorSet, vector: u8) -> bool {
+    pub fn contains(&self, set: VectorSet, vector: u8) -> bool {
         let (register, bit) = set.position(vector);
         self.get(register) & bit != 0
     }

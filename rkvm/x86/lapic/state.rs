@@ -40,10 +40,7 @@ impl Lapic {
     pub fn save(&mut self, format: IdFormat, clock: &Clock) -> [u8; STATE_BYTES] {
         self.expire(clock);
         let mut state = [0; STATE_BYTES];
-        for (bytes, word) in state
-            .chunks_exact_mut(WORD_BYTES)
-            .zip(self.page.words().iter())
-        {
+        for (bytes, word) in state.chunks_exact_mut(WORD_BYTES).zip(self.page.words()) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
         let counts = self.timer.counts(clock);
@@ -73,14 +70,10 @@ impl Lapic {
         if x2apic && format == IdFormat::X2apic && get(state, Register::ID) != self.id {
             return Err(Invalid);
         }
-        for (word, bytes) in self
-            .page
-            .words_mut()
-            .iter_mut()
-            .zip(state.chunks_exact(WORD_BYTES))
-        {
-            *word = <[u8; WORD_BYTES]>::try_from(bytes).map_or(0, u32::from_le_bytes);
-        }
+        let words = state
+            .chunks_exact(WORD_BYTES)
+            .map(|bytes| <[u8; WORD_BYTES]>::try_from(bytes).map_or(0, u32::from_le_bytes));
+        self.page.replace(words);
         if x2apic {
             self.page.set(Register::ID, self.id);
             self.page.set(Register::LDR, x2apic_logical_id(self.id));
