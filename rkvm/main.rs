@@ -71,6 +71,10 @@ module! {
             default: 0,
             description: "1: also register the device node kvm (minor 232), if it is free",
         },
+        enable_apicv: u8 {
+            default: 1,
+            description: "0: keep local APICs in software where the processor could have them",
+        },
         log_steps: u8 {
             default: 0,
             description: "1: log what VMs do, step by step",
@@ -78,6 +82,10 @@ module! {
         longest_stay: u32 {
             default: 0,
             description: "microseconds after which a guest with local APICs here is left at the latest, for emulators that do not leave it for an interrupt of the host while the guest's are off; 0: no limit",
+        },
+        stale_vectoring: u8 {
+            default: 0,
+            description: "1: for emulators that tell of an event from before when an exit cuts the delivery of a virtual interrupt short",
         },
     },
 }

@@ -15,6 +15,7 @@ pub mod guest_state;
 pub mod handle;
 pub mod host_state;
 mod instructions;
+pub mod interrupt_status;
 pub mod platform;
 pub mod run;
 pub mod vmcs;

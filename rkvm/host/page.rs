@@ -90,6 +90,13 @@ impl Drop for KernelPage {
     }
 }
 
+/// The physical address of an object on the kernel's heap, which lies in the direct map; it is contiguous there.
+pub fn heap_hpa<T>(object: &KBox<T>) -> Hpa {
+    let start: *const T = &**object;
+    // SAFETY: an address computation; the heap lies in the direct map.
+    Hpa::new(unsafe { bindings::rkvm_virt_to_phys(start.cast()) })
+}
+
 /// The kernel's address of physical memory in the direct map.
 ///
 /// The pointer is valid as far as the memory at `hpa` is RAM; the caller's own argument says why.

@@ -214,6 +214,19 @@ controls! {
     }
 }
 
+impl PrimaryControls {
+    /// CR8 is the VMM's, or the software's local APIC's.
+    pub const CR8_EXITING: Self = Self::CR8_LOAD_EXITING.with(Self::CR8_STORE_EXITING);
+}
+
+impl SecondaryControls {
+    /// The processor works on a local APIC in x2APIC mode by itself (SDM volume 3, section 31.5). They all need
+    /// [`PrimaryControls::USE_TPR_SHADOW`].
+    pub const VIRTUAL_X2APIC: Self = Self::VIRTUALIZE_X2APIC_MODE
+        .with(Self::APIC_REGISTER_VIRTUALIZATION)
+        .with(Self::VIRTUAL_INTERRUPT_DELIVERY);
+}
+
 /// One value for each control field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ControlSet {
@@ -227,6 +240,28 @@ pub struct ControlSet {
     pub exit: ExitControls,
     /// VM-entry.
     pub entry: EntryControls,
+}
+
+impl ControlSet {
+    /// These controls with the local APIC left to the processor.
+    pub fn with_virtual_x2apic(mut self) -> Self {
+        self.primary = self
+            .primary
+            .without(PrimaryControls::CR8_EXITING)
+            .with(PrimaryControls::USE_TPR_SHADOW);
+        self.secondary = self.secondary.with(SecondaryControls::VIRTUAL_X2APIC);
+        self
+    }
+
+    /// These controls with the local APIC in software.
+    pub fn without_virtual_x2apic(mut self) -> Self {
+        self.primary = self
+            .primary
+            .without(PrimaryControls::USE_TPR_SHADOW)
+            .with(PrimaryControls::CR8_EXITING);
+        self.secondary = self.secondary.without(SecondaryControls::VIRTUAL_X2APIC);
+        self
+    }
 }
 
 /// How the VMX-preemption timer can be used.
@@ -259,6 +294,15 @@ pub struct Controls {
 }
 
 impl Controls {
+    /// Whether the processor can have a local APIC in x2APIC mode.
+    pub fn has_virtual_x2apic(&self) -> bool {
+        let ControlSet {
+            primary, secondary, ..
+        } = self.settable;
+        primary.contains(PrimaryControls::USE_TPR_SHADOW)
+            && secondary.contains(SecondaryControls::VIRTUAL_X2APIC)
+    }
+
     /// Chooses the controls for a processor with `caps`.
     ///
     /// # Errors

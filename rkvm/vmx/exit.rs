@@ -109,6 +109,8 @@ reasons! {
     Pause = 40;
     /// A machine check during the entry.
     MachineCheck = 41;
+    /// The guest has ended an interrupt that the EOI-exit bitmap selects.
+    VirtualizedEoi = 45;
     /// LGDT, LIDT, SGDT or SIDT.
     DescriptorTable = 46;
     /// LLDT, LTR, SLDT or STR.
@@ -129,6 +131,8 @@ reasons! {
     Wbinvd = 54;
     /// XSETBV.
     Xsetbv = 55;
+    /// The processor has written a register of the virtual APIC and leaves the rest.
+    ApicWrite = 56;
     /// RDRAND.
     Rdrand = 57;
     /// INVPCID.

@@ -5,6 +5,7 @@
 //! Handlers run with interrupts off right after the exit. `None` enters the guest again at once;
 //! everything else ends the section.
 
+mod apic;
 mod control;
 mod event;
 mod hypercall;
@@ -81,6 +82,8 @@ pub fn handle(
             core.skip(loaded);
             Some(Leave::Spin)
         }
+        Reason::VirtualizedEoi => apic::virtualized_eoi(core, loaded),
+        Reason::ApicWrite => apic::written(core, loaded),
         // The local APIC's timer is looked at before the next entry.
         Reason::PreemptionTimer => Some(Leave::Interrupt),
         // Counters and instructions that no guest is offered.

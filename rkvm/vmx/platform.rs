@@ -55,8 +55,10 @@ pub struct Platform {
     pub host_xcr0: Option<Xcr0>,
     /// The host's IA32_XSS.
     pub host_xss: u64,
-    /// The MSR bitmap of every guest.
+    /// The MSR bitmap of guests, and that of guests in x2APIC mode whose local APICs the processors have; `None`
+    /// where those are always in software.
     msr_bitmap: KernelPage,
+    x2apic_msr_bitmap: Option<KernelPage>,
     /// Which VPIDs are in use.
     pub vpids: Arc<Vpids>,
     // In this order: the CPUs leave VMX operation before the functions that do it are let go.
@@ -121,10 +123,13 @@ impl Platform {
         if virtualization::lacks_mitigation() {
             pr_notice!("this processor leaks between guests and host: run trusted guests only\n");
         }
-        let mut msr_bitmap = KernelPage::new()?;
-        let mut bits = KBox::new([0u8; PAGE_SIZE], GFP_KERNEL)?;
-        msr::bitmap::fill(&mut bits);
-        msr_bitmap.fill(&bits);
+        let msr_bitmap = msr_bitmap_page(msr::bitmap::fill)?;
+        let enable_apicv = *crate::module_parameters::enable_apicv.value() != 0;
+        let x2apic_msr_bitmap = if enable_apicv && controls.has_virtual_x2apic() {
+            Some(msr_bitmap_page(msr::bitmap::fill_virtual_x2apic)?)
+        } else {
+            None
+        };
         let xsave_layout = XsaveLayout::read(host_cpuid);
         let host_xcr0 = registers::host_xcr0().map(Xcr0::new);
         let host = cpuid::Host {
@@ -152,6 +157,7 @@ impl Platform {
                 host_xcr0,
                 host_xss: registers::read_msr(msr::index::IA32_XSS).unwrap_or(0),
                 msr_bitmap,
+                x2apic_msr_bitmap,
                 vpids: Vpids::new()?,
                 _cpus: PerCpuRegistration::new()?,
                 _emergency: EmergencyRegistration::new()?,
@@ -165,6 +171,13 @@ impl Platform {
     /// The physical address of the MSR bitmap.
     pub fn msr_bitmap(&self) -> Hpa {
         self.msr_bitmap.hpa()
+    }
+
+    /// The physical address of the MSR bitmap for guests in x2APIC mode whose local APICs the processors have. `None`
+    /// where the module keeps them in software.
+    #[inline]
+    pub fn x2apic_msr_bitmap(&self) -> Option<Hpa> {
+        self.x2apic_msr_bitmap.as_ref().map(KernelPage::hpa)
     }
 
     /// Whether the processors mark EPT entries.
@@ -273,6 +286,15 @@ impl Platform {
 }
 
 const CR4_VMXE: u64 = 1 << 13;
+
+/// A page with an MSR bitmap. `ENOMEM`.
+fn msr_bitmap_page(fill: fn(&mut [u8; msr::bitmap::SIZE])) -> Result<KernelPage> {
+    let mut page = KernelPage::new()?;
+    let mut bits = KBox::new([0u8; PAGE_SIZE], GFP_KERNEL)?;
+    fill(&mut bits);
+    page.fill(&bits);
+    Ok(page)
+}
 
 const STRUCTURED_FEATURES: u32 = 7;
 /// EBX of subleaf 0, the only one of which anything is offered.

@@ -165,6 +165,7 @@ impl Core {
             Residence::Current
         };
         self.host.refresh(&loaded, residence, &thread);
+        self.choose_delivery(&loaded);
         thread.enter_guest(here, self.kernel_gs_base);
         self.counters.count(Counted::HostStateReload);
         let host_msrs = self.platform().host_msrs;
@@ -381,6 +382,9 @@ impl Core {
     }
 
     fn inject(&mut self, loaded: &Loaded, event: Event) {
+        if let Some(apic) = &mut self.apic {
+            apic.note_injection();
+        }
         // In real mode exceptions push no error code (SDM volume 3, section 28.2.1.3).
         let event = if self.guest.cr0(loaded).contains(Cr0::PE) {
             event

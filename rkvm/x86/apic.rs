@@ -3,6 +3,8 @@
 //! A vCPU's local APIC in its surroundings: what others left in the inbox goes into it, what it has goes into
 //! the guest, and what the guest does with it goes out to other vCPUs and to the VM's chips.
 
+mod delivery;
+
 use crate::{
     host::x86::{registers, tsc_frequency},
     request::Kick,
@@ -22,12 +24,13 @@ use crate::{
         vcpu::Core,
     },
 };
+use delivery::Delivery;
 use kernel::{prelude::*, sync::Arc};
 
 /// The local APIC of a vCPU, where it is in the kernel.
 pub struct Apic {
-    /// The chip.
-    pub lapic: Lapic,
+    lapic: Lapic,
+    delivery: Delivery,
     /// Where others reach it.
     pub target: Arc<Target>,
     /// The VM's other chips.
@@ -56,12 +59,28 @@ impl Apic {
         interrupts.targets().add(target.clone())?;
         Ok(Some(Self {
             lapic,
+            delivery: Delivery::Software,
             target,
             interrupts: interrupts.clone(),
             timer_set: false,
             vmm_extint: None,
             unhalted: false,
         }))
+    }
+
+    /// The chip.
+    #[inline]
+    pub fn lapic(&mut self) -> &mut Lapic {
+        if self.delivery.makes_exact() {
+            self.lapic.after_guest();
+        }
+        &mut self.lapic
+    }
+
+    /// The chip, for what the guest does not change without an exit: all but interrupts and priorities.
+    #[inline]
+    pub fn registers(&self) -> &Lapic {
+        &self.lapic
     }
 
     /// Whether the vCPU starts the guest.
@@ -88,7 +107,7 @@ impl Apic {
                 } else {
                     Trigger::Edge
                 };
-                self.lapic.accept(base | bit, trigger);
+                self.lapic().accept(base | bit, trigger);
             }
         }
     }
@@ -146,13 +165,16 @@ impl Core {
                 return Some(Leave::Reload);
             }
         }
+        if let Some(apic) = &mut self.apic {
+            apic.hand_over(loaded);
+        }
         None
     }
 
     /// Whether an interrupt waits in the local APIC, of whatever priority.
-    fn has_requested_interrupt(&self) -> bool {
-        let apic = self.apic.as_ref();
-        apic.is_some_and(|apic| apic.lapic.highest_requested().is_some())
+    fn has_requested_interrupt(&mut self) -> bool {
+        let apic = self.apic.as_mut();
+        apic.is_some_and(|apic| apic.lapic().highest_requested().is_some())
     }
 
     /// Has the processor exit when the local APIC's timer is due.
@@ -162,10 +184,10 @@ impl Core {
         let Some(apic) = &mut self.apic else {
             return;
         };
-        let due = match apic.lapic.deadline() {
+        let due = match apic.registers().deadline() {
             Some(deadline) if deadline <= clock.tsc => {
-                apic.lapic.expire(&clock);
-                apic.lapic.deadline()
+                apic.lapic().expire(&clock);
+                apic.registers().deadline()
             }
             due => due,
         };
@@ -212,20 +234,30 @@ impl Core {
         leave
     }
 
-    /// Whether the local APIC or the 8259s have an interrupt for the guest.
+    /// Whether the local APIC or the 8259s have an interrupt to be injected. Those of a local APIC that the processor
+    /// works on are not.
     #[inline(always)]
     pub fn has_apic_interrupt(&self) -> bool {
-        self.apic
-            .as_ref()
-            .is_some_and(|apic| apic.lapic.highest().is_some() || apic.has_extint())
+        self.apic.as_ref().is_some_and(|apic| {
+            !apic.delivery.is_virtual() && apic.lapic.highest().is_some() || apic.has_extint()
+        })
     }
 
-    /// Whether there is an interrupt for the guest.
+    /// Whether there is an interrupt to be injected.
     pub fn has_interrupt(&self) -> bool {
         self.events.interrupt.is_some() || self.has_apic_interrupt()
     }
 
-    /// Acknowledges the interrupt that the guest is to take: the 8259s' first.
+    /// Whether there is an interrupt for the guest, whoever delivers it.
+    pub fn awaits_interrupt(&mut self) -> bool {
+        self.has_interrupt()
+            || self
+                .apic
+                .as_mut()
+                .is_some_and(|apic| apic.lapic().highest().is_some())
+    }
+
+    /// Acknowledges the interrupt that is to be injected: the 8259s' first.
     pub fn next_interrupt(&mut self) -> Option<u8> {
         if let Some(vector) = self.events.interrupt.take() {
             return Some(vector);
@@ -237,9 +269,32 @@ impl Core {
                 return Some(vector);
             }
         }
+        if apic.delivery.is_virtual() {
+            return None;
+        }
         let vector = apic.lapic.acknowledge()?;
         self.offer_eoi(vector);
         Some(vector)
+    }
+
+    /// The processor has ended an interrupt by itself.
+    pub fn apic_ended(&mut self, vector: u8) {
+        if let Some(apic) = &self.apic {
+            let eoi = apic.registers().ended(vector);
+            self.apply(Effect {
+                eoi,
+                ..Effect::NONE
+            });
+        }
+    }
+
+    /// The processor has written the register at `offset` by itself.
+    pub fn apic_written(&mut self, offset: u64) {
+        let clock = self.clock();
+        if let Some(apic) = &mut self.apic {
+            let effect = apic.lapic().written(offset, &clock);
+            self.apply(effect);
+        }
     }
 
     /// Passes on what was done with the local APIC. The timer is looked at before the next entry anyway.
@@ -298,12 +353,12 @@ impl Core {
         let apic = self.apic.as_mut()?;
         match index {
             FIRST_MSR..=LAST_MSR => Some(
-                apic.lapic
+                apic.lapic()
                     .read_msr(index, &clock)
                     .map_err(|Gp| Refusal::Unsupported),
             ),
-            IA32_TSC_DEADLINE => Some(Ok(apic.lapic.tsc_deadline(&clock))),
-            IA32_APIC_BASE => Some(Ok(apic.lapic.base())),
+            IA32_TSC_DEADLINE => Some(Ok(apic.lapic().tsc_deadline(&clock))),
+            IA32_APIC_BASE => Some(Ok(apic.registers().base())),
             _ => None,
         }
     }
@@ -321,11 +376,11 @@ impl Core {
         let clock = self.clock();
         let apic = self.apic.as_mut()?;
         let effect = match index {
-            FIRST_MSR..=LAST_MSR => apic.lapic.write_msr(index, value, &clock),
-            IA32_TSC_DEADLINE => Ok(apic.lapic.set_tsc_deadline(value, &clock)),
+            FIRST_MSR..=LAST_MSR => apic.lapic().write_msr(index, value, &clock),
+            IA32_TSC_DEADLINE => Ok(apic.lapic().set_tsc_deadline(value, &clock)),
             IA32_APIC_BASE => {
                 let reserved = self.features.apic_base_reserved();
-                apic.lapic.set_base(value, reserved, initiator)
+                apic.lapic().set_base(value, reserved, initiator)
             }
             _ => return None,
         };
@@ -350,15 +405,15 @@ impl Core {
     pub fn configure_apic(&mut self) {
         if let Some(apic) = &mut self.apic {
             let settings = apic.interrupts.settings();
-            let config = settings.lapic(apic.lapic.id(), self.features.has_tsc_deadline());
-            apic.lapic.configure(config);
+            let config = settings.lapic(apic.registers().id(), self.features.has_tsc_deadline());
+            apic.lapic().configure(config);
         }
     }
 
     /// IA32_APIC_BASE, wherever the local APIC is.
     pub fn apic_base(&self) -> u64 {
         match &self.apic {
-            Some(apic) => apic.lapic.base(),
+            Some(apic) => apic.registers().base(),
             None => self.msrs.apic_base(),
         }
     }
@@ -375,7 +430,7 @@ impl Core {
     /// CR8, wherever the local APIC is.
     pub fn cr8(&self) -> u64 {
         match &self.apic {
-            Some(apic) => apic.lapic.cr8(),
+            Some(apic) => apic.registers().cr8(),
             None => self.cr8,
         }
     }
@@ -383,7 +438,7 @@ impl Core {
     /// Sets CR8.
     pub fn set_cr8(&mut self, value: u64) {
         match &mut self.apic {
-            Some(apic) => apic.lapic.set_cr8(value),
+            Some(apic) => apic.lapic().set_cr8(value),
             None => self.cr8 = value,
         }
     }
@@ -400,7 +455,7 @@ const fn is_apic_msr(index: u32) -> bool {
 
 /// The local APIC and the offset into its registers, if those are at `gpa`.
 fn apic_at(apic: &mut Option<Apic>, gpa: Gpa) -> Option<(&mut Lapic, u64)> {
-    let lapic = &mut apic.as_mut()?.lapic;
+    let lapic = apic.as_mut()?.lapic();
     if lapic.mode() != ApicMode::XApic {
         return None;
     }

@@ -16,7 +16,7 @@ impl Core {
         self.events.nmis > 0
             || self.events.due.is_some()
             || self.apic.as_ref().is_some_and(|apic| apic.unhalted)
-            || self.has_interrupt() && self.guest.rflags(loaded).contains(Rflags::IF)
+            || self.awaits_interrupt() && self.guest.rflags(loaded).contains(Rflags::IF)
     }
 
     /// KVM_RUN of an application processor that nobody has started yet: sleeps until something comes for it. The VMM
@@ -41,8 +41,12 @@ impl Core {
         self.take_news(&loaded);
         let clock = self.clock();
         if let Some(apic) = &mut self.apic {
-            if apic.lapic.deadline().is_some_and(|due| due <= clock.tsc) {
-                apic.lapic.expire(&clock);
+            if apic
+                .registers()
+                .deadline()
+                .is_some_and(|due| due <= clock.tsc)
+            {
+                apic.lapic().expire(&clock);
             }
         }
         if self.activity == Activity::Halted && self.is_woken(&loaded) {
@@ -59,7 +63,7 @@ impl Core {
             return Ok(());
         };
         let limit = apic
-            .lapic
+            .registers()
             .deadline()
             .map(|due| Duration::from_nanos(clock.nanoseconds(due.saturating_sub(clock.tsc))));
         let watches_extint = self.activity == Activity::Halted && interruptible;

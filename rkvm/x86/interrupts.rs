@@ -48,6 +48,8 @@ pub struct Interrupts {
     extint: AtomicBool,
     /// The vectors whose end somebody outside of the local APICs waits for. Changed with the chips locked.
     eoi_vectors: [AtomicU64; 4],
+    /// Counts changes of `eoi_vectors`. Changed with the chips locked.
+    eoi_generation: AtomicU64,
 }
 
 /// The GSI of every interrupt of the 8254.
@@ -65,6 +67,7 @@ impl Interrupts {
                 resamplers <- Resamplers::new(),
                 extint: AtomicBool::new(false),
                 eoi_vectors: Default::default(),
+                eoi_generation: AtomicU64::new(0),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -100,10 +103,7 @@ impl Interrupts {
                 self.targets.rouse_for_extint();
             }
             if chips.take_vectors_changed() {
-                let vectors = chips.eoi_vectors(&self.settings);
-                for (word, value) in self.eoi_vectors.iter().zip(vectors.words()) {
-                    word.store(value, Ordering::SeqCst);
-                }
+                self.publish_eoi_vectors(chips.eoi_vectors(&self.settings).words());
             }
             result
         };
@@ -111,6 +111,18 @@ impl Interrupts {
             self.resample(&wires.acknowledged);
         }
         result
+    }
+
+    /// Says whose end somebody waits for. vCPUs that run with other vectors in their VMCS take up these ones.
+    fn publish_eoi_vectors(&self, vectors: [u64; 4]) {
+        let mut same = true;
+        for (word, value) in self.eoi_vectors.iter().zip(vectors) {
+            same &= word.swap(value, Ordering::SeqCst) == value;
+        }
+        if !same {
+            self.eoi_generation.fetch_add(1, Ordering::SeqCst);
+            self.targets.rouse_all();
+        }
     }
 
     /// Tells those who wait for it that interrupts were acknowledged.
@@ -158,6 +170,19 @@ impl Interrupts {
     pub fn awaits_eoi(&self, vector: u8) -> bool {
         let word = &self.eoi_vectors[usize::from(vector / 64) % self.eoi_vectors.len()];
         word.load(Ordering::Relaxed) & 1 << (vector % 64) != 0
+    }
+
+    /// The vectors whose end somebody waits for.
+    pub fn eoi_vectors(&self) -> [u64; 4] {
+        self.eoi_vectors
+            .each_ref()
+            .map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// Steps when [`Interrupts::eoi_vectors`] change.
+    #[inline]
+    pub fn eoi_generation(&self) -> u64 {
+        self.eoi_generation.load(Ordering::SeqCst)
     }
 
     /// A local APIC has ended the interrupt of a vector that [`Interrupts::awaits_eoi`].

@@ -24,7 +24,7 @@ impl Core {
         let Some(apic) = &mut self.apic else {
             return;
         };
-        apic.lapic.reset(Reset::Init);
+        apic.lapic().reset(Reset::Init);
         apic.target.inbox.drop_vectors();
         apic.publish();
         self.activity = if apic.is_bootstrap() {

@@ -156,6 +156,13 @@ impl Targets {
         }
     }
 
+    /// Has every vCPU look for what has changed.
+    pub fn rouse_all(&self) {
+        for target in self.members.lock().iter() {
+            target.kick.rouse();
+        }
+    }
+
     /// Wakes the vCPU with this APIC id from HLT.
     pub fn unhalt(&self, apic_id: u32) {
         for target in self.members.lock().iter() {

@@ -526,7 +526,7 @@ impl Core {
     pub fn takes_vmm_interrupt(&self) -> bool {
         self.apic
             .as_ref()
-            .is_none_or(|apic| apic.vmm_extint.is_none() && apic.lapic.lint0_takes_extint())
+            .is_none_or(|apic| apic.vmm_extint.is_none() && apic.registers().lint0_takes_extint())
     }
 
     /// KVM_RUN, once nothing is pending. `EINTR` if the thread has a signal.

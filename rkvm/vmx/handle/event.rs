@@ -110,6 +110,10 @@ pub fn requeue_interrupted(core: &mut Core, loaded: &Loaded) {
     if !vectoring.is_valid() {
         return;
     }
+    if let Some(vector) = core.interrupted_delivery(loaded) {
+        core.events.due = Some(Event::interrupt(vector));
+        return;
+    }
     let error_code = if vectoring.has_error_code() {
         loaded.read(IDT_VECTORING_ERROR_CODE)
     } else {

@@ -61,7 +61,8 @@ pub fn write(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
         IA32_APIC_BASE => {
             let cr4 = core.guest.cr4(loaded);
             core.refresh_cpuid(cr4);
-            None
+            // Who delivers interrupts depends on the mode, and is chosen outside of sections.
+            Some(Leave::Reload)
         }
         IA32_TIME_STAMP_COUNTER | IA32_TSC_ADJUST => Some(Leave::Paravirtual),
         _ if core.msrs.pv.is_pending() => Some(Leave::Paravirtual),

@@ -18,7 +18,7 @@ pub fn get(core: &mut Core) -> Result<[u8; STATE_BYTES]> {
     let clock = core.clock();
     let apic = core.apic.as_mut().ok_or(EINVAL)?;
     let format = apic.interrupts.settings().id_format();
-    Ok(apic.lapic.save(format, &clock))
+    Ok(apic.lapic().save(format, &clock))
 }
 
 /// KVM_SET_LAPIC. `EINVAL` where the local APIC is the VMM's, and for an id that is not this vCPU's.
@@ -26,7 +26,7 @@ pub fn set(core: &mut Core, state: &[u8; STATE_BYTES]) -> Result {
     let clock = core.clock();
     let apic = core.apic.as_mut().ok_or(EINVAL)?;
     let format = apic.interrupts.settings().id_format();
-    apic.lapic.restore(state, format, &clock)?;
+    apic.lapic().restore(state, format, &clock)?;
     apic.target.inbox.drop_vectors();
     apic.publish();
     Ok(())

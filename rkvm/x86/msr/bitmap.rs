@@ -5,7 +5,11 @@
 //! Only MSRs that the processor switches by itself on VM entry and exit, or that the vCPU's
 //! loading switches, may pass; their values are then whatever the guest left in the processor.
 
-use crate::x86::msr::index::*;
+use crate::x86::{
+    lapic::{Access, Register, FIRST_MSR, LAST_MSR},
+    message::ApicMode,
+    msr::index::*,
+};
 
 /// Size of the bitmap in bytes.
 pub const SIZE: usize = 4096;
@@ -49,13 +53,45 @@ pub fn fill(bitmap: &mut [u8; SIZE]) {
             Passthrough::ReadWrite => Some(WRITES),
         };
         for part in [Some(READS), writes].into_iter().flatten() {
-            let Some((byte, mask)) = position(*msr, part) else {
-                continue;
-            };
-            if let Some(byte) = bitmap.get_mut(byte) {
-                *byte &= !mask;
-            }
+            let_through(bitmap, *msr, part);
         }
+    }
+}
+
+/// Fills a bitmap for a guest in x2APIC mode whose local APIC the processor has: reads of the registers that its
+/// page holds, and the writes that the processor carries out, pass besides [`PASSTHROUGH`].
+pub fn fill_virtual_x2apic(bitmap: &mut [u8; SIZE]) {
+    fill(bitmap);
+    for msr in FIRST_MSR..=LAST_MSR {
+        let Some(register) = Register::from_msr(msr) else {
+            continue;
+        };
+        if is_read_from_page(register) {
+            let_through(bitmap, msr, READS);
+        }
+        if matches!(register, Register::TPR | Register::EOI | Register::SELF_IPI) {
+            let_through(bitmap, msr, WRITES);
+        }
+    }
+}
+
+/// Whether a guest in x2APIC mode may read a register, and the page has its value: the current count is the
+/// timer's, and not every APIC has an entry for corrected machine checks.
+fn is_read_from_page(register: Register) -> bool {
+    !matches!(register, Register::CURRENT_COUNT | Register::LVT_CMCI)
+        && matches!(
+            register.access(ApicMode::X2Apic),
+            Access::Read | Access::ReadWrite
+        )
+}
+
+/// Clears the bit of an MSR.
+fn let_through(bitmap: &mut [u8; SIZE], msr: u32, part: usize) {
+    let Some((byte, mask)) = position(msr, part) else {
+        return;
+    };
+    if let Some(byte) = bitmap.get_mut(byte) {
+        *byte &= !mask;
     }
 }
 

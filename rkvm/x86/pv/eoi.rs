@@ -41,7 +41,7 @@ impl Core {
         let (Some(flag), Some(apic)) = (self.msrs.pv.eoi(), &self.apic) else {
             return;
         };
-        if apic.lapic.highest_requested().is_some() || apic.interrupts.awaits_eoi(vector) {
+        if apic.registers().highest_requested().is_some() || apic.interrupts.awaits_eoi(vector) {
             return;
         }
         let (mmu, flag) = (self.vm.mmu(), Gpa::new(flag));
@@ -102,7 +102,7 @@ impl Core {
         self.pv.eoi_offered = false;
         if let (Answer::Taken, Some(apic)) = (answer, &mut self.apic) {
             let effect = Effect {
-                eoi: apic.lapic.eoi(),
+                eoi: apic.lapic().eoi(),
                 ..Effect::NONE
             };
             self.apply(effect);

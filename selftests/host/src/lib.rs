@@ -45,6 +45,7 @@ pub mod vmx {
     pub mod ept;
     pub mod exit;
     pub mod field;
+    pub mod interrupt_status;
 }
 
 pub mod x86 {

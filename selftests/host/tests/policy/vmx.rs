@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rkvm_host::vmx::caps::*;
 use rkvm_host::vmx::controls::*;
 use rkvm_host::vmx::field::{self, Encoding, FieldValue, Kind, SegmentFields, Width};
+use rkvm_host::vmx::interrupt_status::InterruptStatus;
 use rkvm_host::x86::regs::segment::SegmentRegister;
 use std::collections::{HashMap, HashSet};
 
@@ -278,4 +279,44 @@ proptest! {
             prop_assert!(caps.exit.allows_one(exit & !caps.exit.must_be_one()));
         }
     }
+}
+
+/// What section 28.2.1.1 of the SDM demands of the controls that virtualize an APIC.
+#[test]
+fn the_local_apic_is_the_processors_or_the_softwares() {
+    type Primary = PrimaryControls;
+    type Secondary = SecondaryControls;
+    let tigerlake = Controls::negotiate(&caps(&TIGERLAKE)).unwrap();
+    assert!(tigerlake.has_virtual_x2apic());
+    let software = tigerlake.initial;
+    assert!(software.primary.contains(Primary::CR8_EXITING));
+    assert!(!software.primary.contains(Primary::USE_TPR_SHADOW));
+    let processor = software.with_virtual_x2apic();
+    assert!(processor.primary.contains(Primary::USE_TPR_SHADOW));
+    assert!(processor.secondary.contains(Secondary::VIRTUAL_X2APIC));
+    assert!(processor
+        .pin
+        .contains(PinControls::EXTERNAL_INTERRUPT_EXITING));
+    let apic_page = Secondary::VIRTUALIZE_APIC_ACCESSES;
+    assert!(!processor.secondary.contains(apic_page));
+    assert_eq!(processor.without_virtual_x2apic(), software);
+
+    // Nothing of it may be missing.
+    for (msr, bit) in [
+        (IA32_VMX_TRUE_PROCBASED_CTLS, 21),
+        (IA32_VMX_PROCBASED_CTLS2, 4),
+        (IA32_VMX_PROCBASED_CTLS2, 8),
+        (IA32_VMX_PROCBASED_CTLS2, 9),
+    ] {
+        let controls = Controls::negotiate(&poor(&[without(msr, bit)])).unwrap();
+        assert!(!controls.has_virtual_x2apic(), "{msr:#x} {bit}");
+    }
+}
+
+#[test]
+fn interrupt_status() {
+    assert_eq!(InterruptStatus::new(None, None).raw(), 0);
+    assert_eq!(InterruptStatus::new(Some(0x51), None).raw(), 0x0051);
+    assert_eq!(InterruptStatus::new(None, Some(0xef)).raw(), 0xef00);
+    assert_eq!(InterruptStatus::new(Some(255), Some(16)).raw(), 0x10ff);
 }

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who delivers a local APIC's interrupts while the guest runs: this module, or, in x2APIC mode, a processor that
+//! can (SDM volume 3, chapter 31).
+//!
+//! Under [`Delivery::Virtual`] the register page is the processor's from each entry on: it delivers and ends
+//! interrupts and changes priorities there, without exits. What [`Lapic`](crate::x86::lapic::Lapic) keeps beside the
+//! page is out of date then, until [`Apic::lapic`] is next asked for; what was changed here since is handed over
+//! by the next entry. In xAPIC mode every access exits: registers in memory would need a page that all guests of the
+//! machine share, for little, as guests that care use x2APIC mode.
+
+use super::Apic;
+use crate::{
+    host::page::heap_hpa,
+    vmx::{field::*, interrupt_status::InterruptStatus, vmcs::Loaded},
+    x86::{message::ApicMode, regs::Rflags, vcpu::Core},
+};
+
+/// Who delivers interrupts.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// This module: accesses to the registers exit, and interrupts are injected.
+    Software,
+    /// The processor.
+    Virtual(Handover),
+}
+
+/// What module and processor know of each other's work.
+#[derive(Debug)]
+pub(super) struct Handover {
+    knowledge: Knowledge,
+    /// The generation of the vectors whose EOI exits, as the VMCS has them.
+    eoi_generation: Option<u64>,
+    /// The last entry delivered an event of this module's.
+    injected: bool,
+}
+
+/// What this module knows about interrupts and priorities in the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Knowledge {
+    /// Everything, and the processor may not know it yet.
+    Exact,
+    /// The guest has run since.
+    Outdated,
+}
+
+impl Delivery {
+    /// Whether the processor delivers.
+    #[inline(always)]
+    pub(super) fn is_virtual(&self) -> bool {
+        matches!(self, Self::Virtual(_))
+    }
+
+    /// Makes knowledge exact. Whether it was out of date, so that the page has to be looked at.
+    #[inline]
+    pub(super) fn makes_exact(&mut self) -> bool {
+        match self {
+            Self::Software => false,
+            Self::Virtual(Handover { knowledge, .. }) => {
+                core::mem::replace(knowledge, Knowledge::Exact) == Knowledge::Outdated
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Before the guest runs: chooses by the mode who delivers.
+    #[inline]
+    pub fn choose_delivery(&mut self, loaded: &Loaded) {
+        let Some(apic) = &self.apic else {
+            return;
+        };
+        let wanted = apic.registers().mode() == ApicMode::X2Apic
+            && self.platform().x2apic_msr_bitmap().is_some()
+            && !self.guest_debug.blocks_interrupts();
+        if wanted != apic.delivery.is_virtual() {
+            self.change_delivery(loaded);
+        }
+    }
+
+    #[cold]
+    fn change_delivery(&mut self, loaded: &Loaded) {
+        let Some(apic) = &mut self.apic else {
+            return;
+        };
+        let platform = self.vm.platform();
+        let msr_bitmap = match (platform.x2apic_msr_bitmap(), &apic.delivery) {
+            (Some(x2apic), Delivery::Software) => {
+                apic.delivery = Delivery::Virtual(Handover {
+                    knowledge: Knowledge::Exact,
+                    eoi_generation: None,
+                    injected: false,
+                });
+                let page = heap_hpa(apic.registers().page());
+                loaded.write(VIRTUAL_APIC_ADDRESS, page.raw());
+                loaded.write(TPR_THRESHOLD, 0);
+                self.controls = self.controls.with_virtual_x2apic();
+                x2apic
+            }
+            _ => {
+                apic.lapic();
+                apic.delivery = Delivery::Software;
+                self.controls = self.controls.without_virtual_x2apic();
+                platform.msr_bitmap()
+            }
+        };
+        loaded.write(PRIMARY_CONTROLS, self.controls.primary.raw());
+        loaded.write(SECONDARY_CONTROLS, self.controls.secondary.raw());
+        loaded.write(MSR_BITMAP, msr_bitmap.raw());
+    }
+
+    /// The vector of the interrupt whose delivery an exit has cut short, where the processor delivers and cannot tell
+    /// so itself (the module parameter `stale_vectoring`): interrupts were on, one is in service, and no event
+    /// was injected. If it was another event, that one happens again when the guest goes on.
+    pub fn interrupted_delivery(&mut self, loaded: &Loaded) -> Option<u8> {
+        let apic = self.apic.as_ref()?;
+        let Delivery::Virtual(Handover {
+            injected: false, ..
+        }) = apic.delivery
+        else {
+            return None;
+        };
+        let is_stale = *crate::module_parameters::stale_vectoring.value() != 0;
+        if !is_stale || !self.guest.rflags(loaded).contains(Rflags::IF) {
+            return None;
+        }
+        InterruptStatus::from_raw(loaded.read(GUEST_INTERRUPT_STATUS)).in_service()
+    }
+}
+
+impl Apic {
+    /// The next entry injects an event.
+    pub fn note_injection(&mut self) {
+        if let Delivery::Virtual(handover) = &mut self.delivery {
+            handover.injected = true;
+        }
+    }
+
+    /// Before an entry: tells a processor that delivers what has changed.
+    #[inline(always)]
+    pub(super) fn hand_over(&mut self, loaded: &Loaded) {
+        let Delivery::Virtual(handover) = &mut self.delivery else {
+            return;
+        };
+        handover.injected = false;
+        let generation = self.interrupts.eoi_generation();
+        if handover.eoi_generation.replace(generation) != Some(generation) {
+            let fields = [
+                EOI_EXIT_BITMAP_0,
+                EOI_EXIT_BITMAP_1,
+                EOI_EXIT_BITMAP_2,
+                EOI_EXIT_BITMAP_3,
+            ];
+            for (field, vectors) in fields.into_iter().zip(self.interrupts.eoi_vectors()) {
+                loaded.write(field, vectors);
+            }
+        }
+        if core::mem::replace(&mut handover.knowledge, Knowledge::Outdated) == Knowledge::Exact {
+            let status = InterruptStatus::new(
+                self.lapic.highest_requested(),
+                self.lapic.highest_in_service(),
+            );
+            loaded.write(GUEST_INTERRUPT_STATUS, status.raw());
+        }
+    }
+}
