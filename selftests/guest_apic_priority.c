@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: again=enable_apicv=0 */
 /* Priorities of interrupts: SDM volume 3, 11.8.3 "Interrupt, Task, and Processor Priority". */
 #include "lib/apic.h"
 
