@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{ensure, Context, Result};
-use kvm_bindings::{kvm_pit_config, KVM_PIT_SPEAKER_DUMMY};
+use kvm_bindings::{kvm_pit_config, KVM_CAP_BINARY_STATS_FD, KVM_PIT_SPEAKER_DUMMY};
 use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
 use vm_memory::GuestMemoryMmap;
 use vm_superio::serial::SerialState;
@@ -15,6 +15,7 @@ use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::boot::{self, acpi, registers, Payload};
 use crate::bus::{Bus, Device};
+use crate::counters::Counters;
 use crate::cpuid;
 use crate::device::cmos::Cmos;
 use crate::device::console::{Console, Output, Watch};
@@ -89,6 +90,11 @@ impl Machine {
                 None
             }
         };
+
+        if options.stats.is_some() && kvm.check_extension_raw(KVM_CAP_BINARY_STATS_FD.into()) > 0 {
+            let counters: Result<_> = descriptors.iter().map(Counters::of).collect();
+            stats.add_kernel(counters?);
+        }
 
         let ending = Ending::new()?;
         let save = EventFd::new(EFD_NONBLOCK)?;

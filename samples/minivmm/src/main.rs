@@ -7,6 +7,7 @@
 
 mod boot;
 mod bus;
+mod counters;
 mod cpuid;
 mod device;
 mod end;

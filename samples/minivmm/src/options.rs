@@ -32,7 +32,7 @@ Boots a Linux kernel in a virtual machine on rust_kvm, or on another KVM.
   -device virtio-net-device,netdev=ID[,mac=AA:BB:CC:DD:EE:FF]
                         a tap interface of the host, and the device that it is behind
   -stats [TEXT]         tells at the end, and when TEXT comes out of the console, how much time, how many
-                        ticks of the TSC and how many exits to this process it took
+                        ticks of the TSC and how many exits to this process it took, and what KVM has counted
   -snapshot DIR[,at=TEXT]
                         saves the machine into DIR and ends: on SIGUSR1, or when TEXT comes out of the
                         console
