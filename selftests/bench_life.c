@@ -43,6 +43,12 @@ static const struct kind bare = {
 	.wall = "cycle_wall", .cpu = "cycle_cpu",
 };
 
+static const struct kind with_irqchip = {
+	.chips = CHIPS, .code = report, .end = report_end, .exit_reason = KVM_EXIT_IO,
+	.steps = { [STEP_CHIPS] = "create_irqchip" },
+	.wall = "cycle_wall_irqchip", .cpu = "cycle_cpu_irqchip",
+};
+
 static const struct kind with_chips = {
 	.chips = CHIPS_PIT, .code = report, .end = report_end, .exit_reason = KVM_EXIT_IO,
 	.steps = { [STEP_CHIPS] = "create_chips_pit", [STEP_CREATE_VCPU] = "create_vcpu_chips",
@@ -126,6 +132,11 @@ static void lives(const struct kind *kind)
 TEST_LIMIT(lifecycle, ROW_LIMIT)
 {
 	lives(&bare);
+}
+
+TEST_LIMIT(lifecycle_irqchip, ROW_LIMIT)
+{
+	lives(&with_irqchip);
 }
 
 TEST_LIMIT(lifecycle_chips, ROW_LIMIT)
