@@ -29,12 +29,11 @@
 /* rkvm/host/helpers.c */
 
 int rkvm_mutex_lock_killable(struct mutex *lock);
-void rkvm_preempt_disable(void);
+int rkvm_preempt_disable(void);
 void rkvm_preempt_enable(void);
 unsigned long rkvm_irq_save(void);
 void rkvm_irq_restore(unsigned long flags);
 void rkvm_irq_window(void);
-int rkvm_cpu(void);
 unsigned int rkvm_online_cpus(void);
 bool rkvm_work_pending(void);
 int rkvm_handle_work(void);
@@ -92,18 +91,12 @@ int rkvm_eventfd_listen(struct file *file, wait_queue_func_t wake, wait_queue_en
 bool rkvm_cpu_has_vmx(void);
 bool rkvm_fpu_needs_reload(void);
 void rkvm_fpu_legacy(const struct fpu_guest *fpu, void *image);
-u16 rkvm_fs_selector(void);
-u16 rkvm_gs_selector(void);
 u64 rkvm_user_fs_base(void);
-u16 rkvm_ds_selector(void);
-u16 rkvm_es_selector(void);
 int rkvm_exchange_user_u32(u64 addr, u32 old, u32 new);
 int rkvm_exchange_user_u64(u64 addr, u64 old, u64 new);
-u16 rkvm_ldt_selector(void);
 void rkvm_restore_ldt(u16 ldt);
 void rkvm_restore_segments(u16 ds, u16 es, u16 fs, u64 fs_base, u16 gs);
 u64 rkvm_kernel_gs_base(void);
-u64 rkvm_host_cr3(void);
 u64 rkvm_tss_base(void);
 u64 rkvm_gdt_base(void);
 void rkvm_restore_descriptor_limits(void);
@@ -121,6 +114,7 @@ int rkvm_power_register(const struct rkvm_power *power);
 void rkvm_power_unregister(void);
 bool rkvm_swap_in_vmx(bool on);
 bool rkvm_in_vmx_here(void);
+u64 rkvm_vmcs_here(void);
 u64 rkvm_vmcs_on_cpu(int cpu);
 void rkvm_set_vmcs_here(u64 vmcs);
 int rkvm_rdmsr_safe(u32 msr, u64 *value);

@@ -90,6 +90,11 @@ pub enum UserExit {
     },
 }
 
+/// The page tells the VMM why KVM_RUN returns: [`RunPage::report_exit`] has written it.
+#[derive(Debug)]
+#[must_use]
+pub struct Reported(());
+
 /// What a VMM asks for before KVM_RUN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRequest {
@@ -249,25 +254,34 @@ impl RunPage {
         }
     }
 
+    /// Tells the VMM to carry out port I/O.
+    #[inline]
+    pub fn report_io(&self, access: &PortAccess) -> Reported {
+        let run = self.run();
+        // SAFETY: as in `request`.
+        unsafe {
+            let io = addr_of_mut!((*run).__bindgen_anon_1.io);
+            addr_of_mut!((*io).direction).write_volatile(match access.direction {
+                Direction::In => uapi::KVM_EXIT_IO_IN as u8,
+                Direction::Out => uapi::KVM_EXIT_IO_OUT as u8,
+            });
+            addr_of_mut!((*io).size).write_volatile(access.size);
+            addr_of_mut!((*io).port).write_volatile(access.port);
+            addr_of_mut!((*io).count).write_volatile(access.count);
+            addr_of_mut!((*io).data_offset).write_volatile(IO_OFFSET as u64);
+            addr_of_mut!((*run).exit_reason).write_volatile(uapi::KVM_EXIT_IO);
+        }
+        Reported(())
+    }
+
     /// Tells the VMM why KVM_RUN returns.
-    pub fn report_exit(&self, exit: &UserExit) {
+    pub fn report_exit(&self, exit: &UserExit) -> Reported {
         let run = self.run();
         // SAFETY: as in `request`; each arm writes the union member that its exit reason names.
         unsafe {
             let detail = addr_of_mut!((*run).__bindgen_anon_1);
             let reason = match *exit {
-                UserExit::Io(access) => {
-                    let io = addr_of_mut!((*detail).io);
-                    addr_of_mut!((*io).direction).write_volatile(match access.direction {
-                        Direction::In => uapi::KVM_EXIT_IO_IN as u8,
-                        Direction::Out => uapi::KVM_EXIT_IO_OUT as u8,
-                    });
-                    addr_of_mut!((*io).size).write_volatile(access.size);
-                    addr_of_mut!((*io).port).write_volatile(access.port);
-                    addr_of_mut!((*io).count).write_volatile(access.count);
-                    addr_of_mut!((*io).data_offset).write_volatile(IO_OFFSET as u64);
-                    uapi::KVM_EXIT_IO
-                }
+                UserExit::Io(ref access) => return self.report_io(access),
                 UserExit::MmioRead { gpa, len } => {
                     let mmio = addr_of_mut!((*detail).mmio);
                     addr_of_mut!((*mmio).phys_addr).write_volatile(gpa.raw());
@@ -325,6 +339,7 @@ impl RunPage {
             };
             addr_of_mut!((*run).exit_reason).write_volatile(reason);
         }
+        Reported(())
     }
 
     /// The VMM's answer to [`UserExit::MmioRead`].

@@ -35,9 +35,7 @@ impl PreemptOff {
     /// Turns preemption off until the guard is dropped. Guards nest.
     pub fn new() -> Self {
         // SAFETY: paired with the enable in `drop`.
-        unsafe { bindings::rkvm_preempt_disable() };
-        // SAFETY: reads a per-CPU number, which stays right while preemption is off.
-        let number = unsafe { bindings::rkvm_cpu() };
+        let number = unsafe { bindings::rkvm_preempt_disable() };
         Self {
             cpu: Cpu(number as u32),
             _here: NotThreadSafe,

@@ -41,9 +41,11 @@ int rkvm_mutex_lock_killable(struct mutex *lock)
 	return mutex_lock_killable(lock);
 }
 
-notrace void rkvm_preempt_disable(void)
+/* Turns preemption off and returns the number of the CPU. */
+notrace int rkvm_preempt_disable(void)
 {
 	preempt_disable();
+	return smp_processor_id();
 }
 
 notrace void rkvm_preempt_enable(void)
@@ -70,11 +72,6 @@ notrace void rkvm_irq_window(void)
 	local_irq_enable();
 	nop();
 	local_irq_disable();
-}
-
-notrace int rkvm_cpu(void)
-{
-	return raw_smp_processor_id();
 }
 
 unsigned int rkvm_online_cpus(void)

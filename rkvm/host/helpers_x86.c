@@ -67,44 +67,12 @@ void rkvm_fpu_legacy(const struct fpu_guest *fpu, void *image)
 		legacy->mxcsr = 0x1f80;
 }
 
-notrace u16 rkvm_fs_selector(void)
-{
-	u16 sel;
-
-	savesegment(fs, sel);
-	return sel;
-}
-
-notrace u16 rkvm_gs_selector(void)
-{
-	u16 sel;
-
-	savesegment(gs, sel);
-	return sel;
-}
-
 /* The live FS base: user space may have changed it by WRFSBASE. */
 notrace u64 rkvm_user_fs_base(void)
 {
 	if (boot_cpu_has(X86_FEATURE_FSGSBASE))
 		return rdfsbase();
 	return native_rdmsrq(MSR_FS_BASE);
-}
-
-notrace u16 rkvm_ds_selector(void)
-{
-	u16 sel;
-
-	savesegment(ds, sel);
-	return sel;
-}
-
-notrace u16 rkvm_es_selector(void)
-{
-	u16 sel;
-
-	savesegment(es, sel);
-	return sel;
 }
 
 /* Replaces old by new in user memory, atomically: 0, 1 if old was not there, or -EFAULT. May fault the page in. */
@@ -124,14 +92,6 @@ int rkvm_exchange_user_u64(u64 addr, u64 old, u64 new)
 	if (!access_ok(ptr, sizeof(*ptr)))
 		return -EFAULT;
 	return __try_cmpxchg_user(ptr, &old, new, fault);
-}
-
-notrace u16 rkvm_ldt_selector(void)
-{
-	u16 sel;
-
-	asm volatile("sldt %0" : "=rm" (sel));
-	return sel;
 }
 
 notrace void rkvm_restore_ldt(u16 ldt)
@@ -160,11 +120,6 @@ notrace void rkvm_restore_segments(u16 ds, u16 es, u16 fs, u64 fs_base, u16 gs)
 notrace u64 rkvm_kernel_gs_base(void)
 {
 	return cpu_kernelmode_gs_base(raw_smp_processor_id());
-}
-
-notrace u64 rkvm_host_cr3(void)
-{
-	return __read_cr3();
 }
 
 notrace u64 rkvm_tss_base(void)
@@ -279,6 +234,12 @@ void rkvm_power_unregister(void)
 
 /* The one VMCS that is active on a CPU, by physical address; 0 for none. Written by that CPU alone. */
 static DEFINE_PER_CPU(u64, rkvm_active_vmcs);
+
+/* Preemption is off. */
+notrace u64 rkvm_vmcs_here(void)
+{
+	return this_cpu_read(rkvm_active_vmcs);
+}
 
 notrace u64 rkvm_vmcs_on_cpu(int cpu)
 {

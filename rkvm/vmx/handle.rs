@@ -52,10 +52,11 @@ pub fn handle(
             nmi::machine_check(irq_off);
         }
         drop_injection(loaded);
-        return Some(Leave::User(UserExit::FailEntry {
+        let exit = UserExit::FailEntry {
             reason: u64::from(reason.raw()),
             cpu: loaded.here().cpu().number(),
-        }));
+        };
+        return Some(core.leave_for_vmm(loaded, page, &exit));
     }
     core.vmcs.set_launched();
     core.counters.count_exit(reason.basic());
@@ -63,18 +64,18 @@ pub fn handle(
         Reason::ExternalInterrupt => Some(Leave::Interrupt),
         Reason::Cpuid => cpuid(core, loaded),
         Reason::IoInstruction => io(core, loaded, page),
-        Reason::Hlt => hlt(core, loaded),
+        Reason::Hlt => hlt(core, loaded, page),
         Reason::Rdmsr => msr::read(core, loaded),
         Reason::Wrmsr => msr::write(core, loaded),
         Reason::EptViolation => memory::violation(core, loaded),
-        Reason::EptMisconfiguration => memory::misconfiguration(core, loaded),
-        Reason::ExceptionOrNmi => event::exception_or_nmi(core, loaded, irq_off),
+        Reason::EptMisconfiguration => memory::misconfiguration(core, loaded, page),
+        Reason::ExceptionOrNmi => event::exception_or_nmi(core, loaded, irq_off, page),
         Reason::InterruptWindow => event::interrupt_window(core, loaded),
         Reason::NmiWindow => event::nmi_window(core, loaded),
-        Reason::ControlRegister => control::control_register(core, loaded),
-        Reason::DebugRegister => control::debug_register(core, loaded),
+        Reason::ControlRegister => control::control_register(core, loaded, page),
+        Reason::DebugRegister => control::debug_register(core, loaded, page),
         Reason::Xsetbv => control::xsetbv(core, loaded),
-        Reason::TripleFault => Some(Leave::User(UserExit::Shutdown)),
+        Reason::TripleFault => Some(core.leave_for_vmm(loaded, page, &UserExit::Shutdown)),
         Reason::Vmcall => hypercall::vmcall(core, loaded),
         // Memory is coherent: there is nothing to write back.
         Reason::Invd | Reason::Wbinvd => done(core, loaded),
@@ -123,7 +124,7 @@ pub fn handle(
         | Reason::TaskRegister
         | Reason::Rdrand
         | Reason::Rdseed
-        | Reason::Unknown(_) => unexpected(loaded, reason),
+        | Reason::Unknown(_) => unexpected(core, loaded, page, reason),
     }
 }
 
@@ -166,18 +167,18 @@ fn io(core: &mut Core, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
     if port::try_devices(core, loaded, qualification) == Handled::Yes {
         return None;
     }
-    let exit = port::begin(core, loaded, page, qualification);
-    Some(Leave::User(exit))
+    Some(Leave::User(port::begin(core, loaded, page, qualification)))
 }
 
 /// HLT: whoever has the local APIC waits.
-fn hlt(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+fn hlt(core: &mut Core, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
     core.skip(loaded);
     if core.apic.is_none() {
-        return Some(Leave::User(UserExit::Hlt));
+        return Some(core.leave_for_vmm(loaded, page, &UserExit::Hlt));
     }
     if core.guest_debug.is_stepping() {
-        return Some(Leave::User(core.step_into_halt(loaded)));
+        let exit = core.step_into_halt(loaded);
+        return Some(core.leave_for_vmm(loaded, page, &exit));
     }
     if core.settle_eoi().is_err() || core.ended.is_some() {
         return Some(Leave::Halt);
@@ -187,15 +188,21 @@ fn hlt(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
 
 /// An exit that should not happen with the controls that are set.
 #[cold]
-fn unexpected(loaded: &Loaded, reason: ExitReason) -> Option<Leave> {
-    Some(Leave::User(UserExit::InternalError {
+fn unexpected(
+    core: &mut Core,
+    loaded: &Loaded,
+    page: &RunPage,
+    reason: ExitReason,
+) -> Option<Leave> {
+    let exit = UserExit::InternalError {
         suberror: suberror::UNEXPECTED_EXIT_REASON,
-        data: [
-            u64::from(reason.raw()),
-            u64::from(loaded.here().cpu().number()),
-            0,
-            0,
-        ],
+        data: [u64::from(reason.raw()), here(loaded), 0, 0],
         words: 2,
-    }))
+    };
+    Some(core.leave_for_vmm(loaded, page, &exit))
+}
+
+/// The CPU, as errors name it.
+fn here(loaded: &Loaded) -> u64 {
+    loaded.here().cpu().number().into()
 }

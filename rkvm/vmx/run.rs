@@ -17,8 +17,8 @@ use crate::{
         },
     },
     mmu::{entry::Access, Fault},
-    run_page::{RunPage, UserExit},
-    step_log,
+    run_page::{Reported, RunPage, UserExit},
+    step_log::{self, log_step},
     types::Gpa,
     vmx::{
         controls::PrimaryControls,
@@ -78,16 +78,16 @@ pub enum Leave {
     Spin,
     /// The machine is being rebooted.
     GoingDown,
-    /// The VMM has to act.
-    User(UserExit),
+    /// The VMM has to act, and has been told.
+    User(Reported),
 }
 
 impl Core {
     /// Runs the guest until the thread has to do something in process context, and does it. `None` if the
     /// guest can go on.
-    pub fn run_once(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Result<Option<UserExit>> {
+    pub fn run_once(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Result<Option<Reported>> {
         if let Some(vector) = self.ended.take() {
-            return Ok(Some(UserExit::IoapicEoi(vector)));
+            return Ok(Some(page.report_exit(&UserExit::IoapicEoi(vector))));
         }
         if self.activity != Activity::Running {
             return self.wait().map(|()| None);
@@ -115,7 +115,7 @@ impl Core {
                 self.load_pdptes(&paging);
                 Ok(None)
             }
-            Leave::TaskSwitch(switch) => Ok(self.switch_task(&switch)),
+            Leave::TaskSwitch(switch) => Ok(self.switch_task(page, &switch)),
             Leave::SplitLock(rip) => {
                 split_lock::handle(rip);
                 Ok(None)
@@ -125,7 +125,7 @@ impl Core {
                 Ok(None)
             }
             Leave::GoingDown => Err(EIO),
-            Leave::User(exit) => Ok(Some(exit)),
+            Leave::User(reported) => Ok(Some(reported)),
         }
     }
 
@@ -134,7 +134,7 @@ impl Core {
         fpu: &InGuest<'_>,
         page: &RunPage,
         fault: &FaultInfo,
-    ) -> Result<Option<UserExit>> {
+    ) -> Result<Option<Reported>> {
         let FaultInfo { gpa, wanted, known } = *fault;
         match self.view.fault(self.vm.mmu(), gpa.frame(), wanted) {
             Ok(Fault::Mmio) => self.emulate(fpu, page, known),
@@ -144,7 +144,7 @@ impl Core {
             }
             Err(error) => {
                 if error != EINTR {
-                    page.report_exit(&UserExit::MemoryFault {
+                    let Reported { .. } = page.report_exit(&UserExit::MemoryFault {
                         gpa: gpa.frame().base(),
                         size: crate::types::PAGE_SIZE as u64,
                     });
@@ -207,10 +207,17 @@ impl Core {
                 let (gpa, wanted) = (fault.gpa.raw(), fault.wanted.into_raw());
                 pr_info!("rip {rip:#x}: EPT violation at gpa {gpa:#x}, access {wanted:#b}\n");
             }
-            Leave::User(exit) => pr_info!("rip {rip:#x}: to the VMM: {exit:x?}\n"),
             Leave::PortString => pr_info!("rip {rip:#x}: INS or OUTS\n"),
             _ => (),
         }
+    }
+
+    /// Tells the VMM why the guest is left for it.
+    #[cold]
+    pub fn leave_for_vmm(&mut self, loaded: &Loaded, page: &RunPage, exit: &UserExit) -> Leave {
+        let rip = self.guest.rip(loaded);
+        log_step!("rip {rip:#x}: to the VMM: {exit:x?}\n");
+        Leave::User(page.report_exit(exit))
     }
 
     /// The innermost scope.
@@ -242,7 +249,7 @@ impl Core {
         self.counters.count(Counted::Section);
 
         let leave = loop {
-            if let Some(leave) = self.prepare_entry(loaded) {
+            if let Some(leave) = self.prepare_entry(loaded, page) {
                 break leave;
             }
             if let Some(leave) = self.enter_and_handle(loaded, &irq_off, page) {
@@ -275,10 +282,11 @@ impl Core {
         if enter::enter(loaded, irq_off, &mut self.guest.registers, launch).is_err() {
             let error = loaded.read(VM_INSTRUCTION_ERROR);
             drop_injection(loaded);
-            return Some(Leave::User(UserExit::FailEntry {
+            let exit = UserExit::FailEntry {
                 reason: u64::from(error),
                 cpu: loaded.here().cpu().number(),
-            }));
+            };
+            return Some(self.leave_for_vmm(loaded, page, &exit));
         }
         self.guest.forget();
         handle::handle(self, loaded, irq_off, page)
@@ -309,7 +317,7 @@ impl Core {
 
     /// Arranges for events to be delivered by the entry.
     #[inline(always)]
-    fn prepare_entry(&mut self, loaded: &Loaded) -> Option<Leave> {
+    fn prepare_entry(&mut self, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
         let mut interrupt = self.events.interrupt.is_some();
         if self.apic.is_some() {
             if let Some(leave) = self.prepare_apic(loaded) {
@@ -326,18 +334,18 @@ impl Core {
         if idle {
             return None;
         }
-        self.prepare_events(loaded)
+        self.prepare_events(loaded, page)
     }
 
     #[cold]
-    fn prepare_events(&mut self, loaded: &Loaded) -> Option<Leave> {
+    fn prepare_events(&mut self, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
         if core::mem::take(&mut self.events.triple_fault) {
-            return Some(Leave::User(UserExit::Shutdown));
+            return Some(self.leave_for_vmm(loaded, page, &UserExit::Shutdown));
         }
         let window_requested = self.window_requested && self.takes_vmm_interrupt();
         if window_requested && self.is_ready_for_interrupt(loaded) {
             self.counters.count(Counted::InterruptWindowExit);
-            return Some(Leave::User(UserExit::InterruptWindowOpen));
+            return Some(self.leave_for_vmm(loaded, page, &UserExit::InterruptWindowOpen));
         }
         let mut primary = self
             .controls

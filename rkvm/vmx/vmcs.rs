@@ -46,7 +46,9 @@ pub enum Residence {
 
 /// One VMCS, owned.
 pub struct Vmcs {
-    page: KernelPage,
+    /// Owned here, and used by the processor.
+    _page: KernelPage,
+    address: Hpa,
     /// The CPU that had it last, if any.
     cpu: Option<Cpu>,
     launch: Launch,
@@ -59,7 +61,8 @@ impl Vmcs {
         // SAFETY: the page is ours and nothing knows of it yet.
         unsafe { page.as_ptr().cast::<u32>().write(revision) };
         Ok(Self {
-            page,
+            address: page.hpa(),
+            _page: page,
             cpu: None,
             launch: Launch::Clear,
         })
@@ -72,8 +75,8 @@ impl Vmcs {
     #[inline]
     pub fn load(&mut self) -> (Loaded, Residence) {
         let here = PreemptOff::new();
-        let address = self.page.hpa();
-        if active_on(here.cpu()) == address.raw() {
+        let address = self.address;
+        if active_here(&here) == address.raw() {
             return (Loaded { here }, Residence::Current);
         }
         self.make_current(&here, address);
@@ -98,11 +101,11 @@ impl Vmcs {
     /// Has the CPU that used it last clear it, if it has not.
     fn leave_cpu(&mut self) {
         let Some(cpu) = self.cpu.take() else { return };
-        let address = self.page.hpa().raw();
+        let address = self.address.raw();
         if active_on(cpu) == address {
             let clear = || {
                 let here = PreemptOff::new();
-                if active_on(here.cpu()) == address {
+                if active_here(&here) == address {
                     clear_here(&here);
                 }
             };
@@ -134,13 +137,20 @@ fn active_on(cpu: Cpu) -> u64 {
     unsafe { bindings::rkvm_vmcs_on_cpu(cpu.number() as i32) }
 }
 
+/// [`active_on`] for this CPU.
+#[inline]
+fn active_here(_here: &PreemptOff) -> u64 {
+    // SAFETY: reads a per-CPU word.
+    unsafe { bindings::rkvm_vmcs_here() }
+}
+
 /// Clears the VMCS that is active on this CPU, if any.
 ///
 /// With interrupts off: between the look and the VMCLEAR, another CPU may not have this one clear
 /// the VMCS and take it.
 pub fn clear_here(here: &PreemptOff) {
     let _irq_off = here.irq_off();
-    let address = active_on(here.cpu());
+    let address = active_here(here);
     if address != 0 {
         // SAFETY: the VMCS is this module's and active here, so nowhere else, as long as interrupts are off.
         if unsafe { instructions::vmclear(Hpa::new(address)) }.is_err() {

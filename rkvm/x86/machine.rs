@@ -15,7 +15,7 @@ mod translation;
 
 use crate::{
     host::x86::fpu::InGuest,
-    run_page::{RunPage, UserExit},
+    run_page::{Reported, RunPage, UserExit},
     vmx::{field::EXIT_INSTRUCTION_LENGTH, handle::suberror},
     x86::{
         counters::Event as Counted,
@@ -70,7 +70,7 @@ enum Stop {
 
 impl Core {
     /// Finishes what the VMM has answered. `Some` if it has to answer more.
-    pub fn complete(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Result<Option<UserExit>> {
+    pub fn complete(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Result<Option<Reported>> {
         match self.take_pending() {
             Pending::None => Ok(None),
             Pending::Port(io) => {
@@ -96,17 +96,17 @@ impl Core {
         fpu: &InGuest<'_>,
         page: &RunPage,
         known: Option<Known>,
-    ) -> Result<Option<UserExit>> {
+    ) -> Result<Option<Reported>> {
         // The instruction may look at the local APIC.
         self.fetch_eoi();
         if let Some(event) = self.events.due {
             // An access made by the delivery of an event, not by an instruction.
             let info = u64::from(event.info.raw());
-            return Ok(Some(UserExit::InternalError {
+            return Ok(Some(page.report_exit(&UserExit::InternalError {
                 suberror: suberror::DELIVERY_EVENT,
                 data: [info, 0, 0, 0],
                 words: 1,
-            }));
+            })));
         }
         let mut emulation = match self.emulation.take() {
             Some(emulation) => emulation,
@@ -135,7 +135,7 @@ impl Core {
         fpu: &InGuest<'_>,
         page: &RunPage,
         emulation: &mut Emulation,
-    ) -> Option<UserExit> {
+    ) -> Option<Reported> {
         let Emulation {
             insn,
             context,
@@ -146,7 +146,7 @@ impl Core {
             Some(insn) => insn,
             None => match self.fetch(context) {
                 Ok(fetched) => insn.insert(fetched),
-                Err(stop) => return self.stop(stop, context.cpl),
+                Err(stop) => return self.stop(page, stop, context.cpl),
             },
         };
         let mut machine = GuestMachine {
@@ -173,16 +173,16 @@ impl Core {
                     self.counters.count(Counted::MmioExit);
                 }
                 self.pending = Pending::Emulation;
-                Some(exit)
+                Some(page.report_exit(&exit))
             }
-            Err(stop) => self.stop(stop, context.cpl),
+            Err(stop) => self.stop(page, stop, context.cpl),
         }
     }
 
     /// `Some` for what the VMM has to see.
-    fn stop(&mut self, stop: Stop, cpl: u8) -> Option<UserExit> {
+    fn stop(&mut self, page: &RunPage, stop: Stop, cpl: u8) -> Option<Reported> {
         match stop {
-            Stop::Exit(exit) => return Some(exit),
+            Stop::Exit(exit) => return Some(page.report_exit(&exit)),
             Stop::Raise(event) => self.events.raise(event),
             Stop::PageFault(code, address) => {
                 self.guest.cr2 = address;
@@ -197,11 +197,11 @@ impl Core {
             }
             Stop::Unhandleable => {
                 self.counters.count(Counted::FailedEmulation);
-                return Some(UserExit::InternalError {
+                return Some(page.report_exit(&UserExit::InternalError {
                     suberror: suberror::EMULATION,
                     data: [0; 4],
                     words: 0,
-                });
+                }));
             }
         }
         None

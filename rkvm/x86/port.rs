@@ -5,7 +5,8 @@
 
 use crate::{
     bus::Handled,
-    run_page::{Direction, PortAccess, RunPage, UserExit},
+    run_page::{Direction, PortAccess, Reported, RunPage, UserExit},
+    step_log::log_step,
     vmx::{exit::IoQualification, field::EXIT_INSTRUCTION_LENGTH, vmcs::Loaded},
     x86::{
         devices::Address,
@@ -55,7 +56,7 @@ pub fn begin(
     loaded: &Loaded,
     page: &RunPage,
     qualification: IoQualification,
-) -> UserExit {
+) -> Reported {
     let size = qualification.size();
     let direction = if qualification.is_in() {
         Direction::In
@@ -63,18 +64,21 @@ pub fn begin(
         page.write_io(core.guest.registers.get(Gpr::RAX) as u32, size);
         Direction::Out
     };
+    let rip = core.guest.rip(loaded);
     core.pending = Pending::Port(PortIo {
         direction,
         size,
-        rip: core.guest.rip(loaded),
+        rip,
         length: loaded.read(EXIT_INSTRUCTION_LENGTH),
     });
-    UserExit::Io(PortAccess {
+    let access = PortAccess {
         direction,
         size,
         port: qualification.port(),
         count: 1,
-    })
+    };
+    log_step!("rip {rip:#x}: to the VMM: {:x?}\n", UserExit::Io(access));
+    page.report_io(&access)
 }
 
 /// Takes the VMM's answer. The instruction counts as executed unless the VMM has moved RIP meanwhile.

@@ -90,6 +90,18 @@ impl Core {
     /// Does what the guest's paravirtual interface wants before the guest goes on; sleeps.
     #[inline]
     pub fn serve_pv(&mut self) {
+        let is_agreed = self.pv.tsc.offset == Some(self.tsc_offset);
+        let pv = &self.msrs.pv;
+        let is_wanted = pv.is_pending()
+            || self.pv.pairing.is_some()
+            || self.pv.shown.is_some()
+            || pv.steal_time().is_some();
+        if !is_agreed || is_wanted {
+            self.serve_wants();
+        }
+    }
+
+    fn serve_wants(&mut self) {
         self.agree_on_tsc();
         if self.msrs.pv.is_pending() || self.pv.pairing.is_some() {
             self.serve_requests();

@@ -7,7 +7,7 @@ use crate::{
     io_bus::IoView,
     mmu::View,
     request::Kick,
-    run_page::{RunPage, RunRequest, UserExit},
+    run_page::{Reported, RunPage, RunRequest, UserExit},
     stats::{Name, Source},
     uapi::UserAddress,
     vm::Vm,
@@ -176,7 +176,7 @@ impl Vcpu {
             let fpu = self.fpu.enter();
             let done = self.core.complete(&fpu, page);
             match done {
-                Ok(Some(exit)) => Ok(exit),
+                Ok(Some(reported)) => Ok(reported),
                 Ok(None) if request.immediate_exit => Err(EINTR),
                 Ok(None) if self.core.activity == Activity::Uninitialized => {
                     self.core.wait_for_init().and(Err(EAGAIN))
@@ -189,13 +189,16 @@ impl Vcpu {
         if stepping {
             self.core.end_step();
         }
-        match &result {
-            Ok(exit) => page.report_exit(exit),
-            Err(error) if *error == EINTR => page.report_exit(&UserExit::Interrupted),
-            Err(_) => (),
-        }
+        let result = match result {
+            Err(error) if error == EINTR => {
+                let Reported { .. } = page.report_exit(&UserExit::Interrupted);
+                Err(error)
+            }
+            Err(error) => Err(error),
+            Ok(Reported { .. }) => Ok(()),
+        };
         page.report_state(&self.core.report());
-        result.map(|_| ())
+        result
     }
 }
 
@@ -534,11 +537,11 @@ impl Core {
         &mut self,
         fpu: &crate::host::x86::fpu::InGuest<'_>,
         page: &RunPage,
-    ) -> Result<UserExit> {
+    ) -> Result<Reported> {
         self.has_run = true;
         let result = loop {
             match self.run_once(fpu, page) {
-                Ok(Some(exit)) => break Ok(exit),
+                Ok(Some(reported)) => break Ok(reported),
                 Ok(None) if cpu::signal_pending() => break Err(EINTR),
                 Ok(None) => (),
                 Err(error) => break Err(error),

@@ -83,6 +83,7 @@ pub fn cr0() -> u64 {
 }
 
 /// Reads CR4.
+#[inline]
 pub fn cr4() -> u64 {
     let value: u64;
     // SAFETY: reading CR4 at CPL 0 neither faults nor changes anything.
@@ -109,9 +110,12 @@ pub fn set_cr2(value: u64) {
 }
 
 /// Reads CR3 of the current task.
+#[inline]
 pub fn cr3() -> u64 {
+    let value: u64;
     // SAFETY: reading CR3 at CPL 0 neither faults nor changes anything.
-    unsafe { bindings::rkvm_host_cr3() }
+    unsafe { asm!("mov {}, cr3", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
 }
 
 /// The TSC.

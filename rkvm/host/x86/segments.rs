@@ -39,12 +39,20 @@ impl CpuBases {
     }
 }
 
+/// A selector that an instruction stores in a register; those that do neither fault at CPL 0 nor change
+/// anything else.
+macro_rules! read_selector {
+    ($instruction:literal) => {{
+        let selector: u16;
+        asm!($instruction, out(reg) selector, options(nomem, nostack, preserves_flags));
+        selector
+    }};
+}
+
 /// The selector in TR.
 pub fn tr_selector() -> u16 {
-    let selector: u16;
-    // SAFETY: STR at CPL 0 neither faults nor changes anything but its operand.
-    unsafe { asm!("str {:x}", out(reg) selector, options(nomem, nostack, preserves_flags)) };
-    selector
+    // SAFETY: reads a register of this CPU.
+    unsafe { read_selector!("str {:x}") }
 }
 
 /// The base of the interrupt descriptor table.
@@ -70,15 +78,16 @@ pub struct ThreadSegments {
 
 impl ThreadSegments {
     /// Those of the current thread.
+    #[inline]
     pub fn save(_here: &PreemptOff) -> Self {
         // SAFETY: reads of this CPU's registers; the MSR exists in long mode.
         unsafe {
             Self {
-                ldt: bindings::rkvm_ldt_selector(),
-                ds: bindings::rkvm_ds_selector(),
-                es: bindings::rkvm_es_selector(),
-                fs: bindings::rkvm_fs_selector(),
-                gs: bindings::rkvm_gs_selector(),
+                ldt: read_selector!("sldt {:x}"),
+                ds: read_selector!("mov {:x}, ds"),
+                es: read_selector!("mov {:x}, es"),
+                fs: read_selector!("mov {:x}, fs"),
+                gs: read_selector!("mov {:x}, gs"),
                 fs_base: bindings::rkvm_user_fs_base(),
                 user_gs_base: registers::read_known_msr(MSR_KERNEL_GS_BASE),
             }

@@ -3,7 +3,7 @@
 //! Control registers, debug registers and XCR0.
 
 use crate::{
-    run_page::UserExit,
+    run_page::{RunPage, UserExit},
     vmx::{
         exit::{CrAccess, DrAccess, DrDirection, ExitReason},
         field::*,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// MOV to or from a control register, CLTS, LMSW.
-pub fn control_register(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+pub fn control_register(core: &mut Core, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
     match CrAccess::new(loaded.read(EXIT_QUALIFICATION)) {
         CrAccess::Write { cr: 0, from } => {
             let value = core.operand(loaded, from);
@@ -37,7 +37,7 @@ pub fn control_register(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
         }
         CrAccess::Write { cr: 8, from } => {
             let value = core.operand(loaded, from);
-            write_cr8(core, loaded, value)
+            write_cr8(core, loaded, page, value)
         }
         CrAccess::Read { cr: 8, to } => {
             let value = core.cr8();
@@ -54,7 +54,8 @@ pub fn control_register(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
         }
         // CR3 does not exit, and reads of CR0 and CR4 come from the shadows.
         CrAccess::Write { .. } | CrAccess::Read { .. } => {
-            unexpected(loaded, ExitReason::new(loaded.read(EXIT_REASON)))
+            let reason = ExitReason::new(loaded.read(EXIT_REASON));
+            unexpected(core, loaded, page, reason)
         }
     }
 }
@@ -88,7 +89,7 @@ fn write_paging(
 
 /// CR8 is the local APIC's. A VMM that has it hears of a lower priority, under which an interrupt may now be
 /// let in.
-fn write_cr8(core: &mut Core, loaded: &Loaded, value: u64) -> Option<Leave> {
+fn write_cr8(core: &mut Core, loaded: &Loaded, page: &RunPage, value: u64) -> Option<Leave> {
     const PRIORITY: u64 = 0xf;
     if value & !PRIORITY != 0 {
         return raise(core, Event::GENERAL_PROTECTION);
@@ -97,11 +98,11 @@ fn write_cr8(core: &mut Core, loaded: &Loaded, value: u64) -> Option<Leave> {
     core.set_cr8(value);
     core.skip(loaded);
     let vmm_waits = core.apic.is_none() && value < before;
-    vmm_waits.then_some(Leave::User(UserExit::SetTpr))
+    vmm_waits.then(|| core.leave_for_vmm(loaded, page, &UserExit::SetTpr))
 }
 
 /// MOV to or from a debug register.
-pub fn debug_register(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+pub fn debug_register(core: &mut Core, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
     let access = DrAccess::new(loaded.read(EXIT_QUALIFICATION));
     let register = match access.dr {
         4 | 5 if core.guest.cr4(loaded).contains(Cr4::DE) => {
@@ -114,7 +115,7 @@ pub fn debug_register(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
     if core.debug.effective().control.contains(Dr7::GD) {
         if core.guest_debug.has_hardware_breakpoints() {
             let exit = core.debug_exit(loaded, vector::DEBUG, Dr6::BD);
-            return Some(Leave::User(exit));
+            return Some(core.leave_for_vmm(loaded, page, &exit));
         }
         let dr6 = core.debug.dr6().with(Dr6::BD);
         core.debug.set_dr6(dr6);

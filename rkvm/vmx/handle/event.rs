@@ -4,6 +4,7 @@
 
 use crate::{
     host::{cpu::IrqOff, x86::nmi},
+    run_page::RunPage,
     vmx::{
         controls::PrimaryControls, exit::ExitReason, field::*, handle::unexpected, run::Leave,
         vmcs::Loaded,
@@ -16,7 +17,12 @@ use crate::{
 };
 
 /// An exception that the bitmap selects, or an NMI of the host.
-pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) -> Option<Leave> {
+pub fn exception_or_nmi(
+    core: &mut Core,
+    loaded: &Loaded,
+    irq_off: &IrqOff<'_>,
+    page: &RunPage,
+) -> Option<Leave> {
     let info = InterruptionInfo::new(loaded.read(EXIT_INTERRUPTION_INFO));
     if info.kind() == Kind::Nmi {
         requeue_interrupted(core, loaded);
@@ -32,10 +38,10 @@ pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) 
         block_nmis_again(loaded);
     }
     match info.vector() {
-        vector::DEBUG => debug(core, loaded, info.kind()),
+        vector::DEBUG => debug(core, loaded, page, info.kind()),
         vector::BREAKPOINT if core.guest_debug.has_software_breakpoints() => {
             let exit = core.debug_exit(loaded, vector::BREAKPOINT, Dr6::default());
-            Some(Leave::User(exit))
+            Some(core.leave_for_vmm(loaded, page, &exit))
         }
         vector::ALIGNMENT_CHECK if !checks_alignment(core, loaded) => {
             Some(Leave::SplitLock(core.guest.rip(loaded)))
@@ -46,7 +52,10 @@ pub fn exception_or_nmi(core: &mut Core, loaded: &Loaded, irq_off: &IrqOff<'_>) 
                 .raise(Event::exception(vector::ALIGNMENT_CHECK, Some(error_code)));
             None
         }
-        _ => unexpected(loaded, ExitReason::new(loaded.read(EXIT_REASON))),
+        _ => {
+            let reason = ExitReason::new(loaded.read(EXIT_REASON));
+            unexpected(core, loaded, page, reason)
+        }
     }
 }
 
@@ -60,14 +69,14 @@ fn checks_alignment(core: &mut Core, loaded: &Loaded) -> bool {
 }
 
 /// #DB: the exit has left DR6 and DR7 as they were; the qualification says what goes into DR6.
-fn debug(core: &mut Core, loaded: &Loaded, kind: Kind) -> Option<Leave> {
+fn debug(core: &mut Core, loaded: &Loaded, page: &RunPage, kind: Kind) -> Option<Leave> {
     /// B0 to B3.
     const BREAKPOINTS: u64 = 0xf;
     const REPORTED: Dr6 = Dr6::new(BREAKPOINTS).with(Dr6::BD).with(Dr6::BS);
     let reported = Dr6::new(loaded.read(EXIT_QUALIFICATION) & REPORTED.raw());
     if core.guest_debug.takes_debug_exceptions() {
         let exit = core.debug_exit(loaded, vector::DEBUG, reported);
-        return Some(Leave::User(exit));
+        return Some(core.leave_for_vmm(loaded, page, &exit));
     }
     let kept = Dr6::new(core.debug.dr6().raw() & !BREAKPOINTS);
     core.debug.set_dr6(kept.with(reported));

@@ -3,15 +3,14 @@
 //! EPT violations and misconfigurations.
 
 use crate::{
-    run_page::UserExit,
+    run_page::{RunPage, UserExit},
     types::Gpa,
     vmx::{
         ept::EptViolation,
-        exit::ExitReason,
         field::*,
         handle::{
             event::{block_nmis_again, requeue_interrupted},
-            unexpected,
+            here, suberror,
         },
         run::{FaultInfo, Leave},
         vmcs::Loaded,
@@ -52,16 +51,16 @@ fn kind(qualification: EptViolation) -> Kind {
 }
 
 /// An entry that the processor refuses: none is ever written.
-pub fn misconfiguration(_core: &mut Core, loaded: &Loaded) -> Option<Leave> {
-    match unexpected(loaded, ExitReason::new(loaded.read(EXIT_REASON))) {
-        Some(Leave::User(UserExit::InternalError { suberror, data, .. })) => {
-            let [reason, cpu, ..] = data;
-            Some(Leave::User(UserExit::InternalError {
-                suberror,
-                data: [reason, cpu, loaded.read(GUEST_PHYSICAL_ADDRESS), 0],
-                words: 3,
-            }))
-        }
-        other => other,
-    }
+pub fn misconfiguration(core: &mut Core, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
+    let exit = UserExit::InternalError {
+        suberror: suberror::UNEXPECTED_EXIT_REASON,
+        data: [
+            loaded.read(EXIT_REASON).into(),
+            here(loaded),
+            loaded.read(GUEST_PHYSICAL_ADDRESS),
+            0,
+        ],
+        words: 3,
+    };
+    Some(core.leave_for_vmm(loaded, page, &exit))
 }

@@ -4,7 +4,7 @@
 
 use super::{context::Context, translation, Stop};
 use crate::{
-    run_page::UserExit,
+    run_page::{Reported, RunPage},
     types::Gpa,
     vmx::{field::*, run::write_pdptes, vmcs::Loaded},
     x86::{
@@ -35,7 +35,7 @@ pub struct TaskSwitch {
 
 impl Core {
     /// Does a task switch. `Some` if this module cannot.
-    pub fn switch_task(&mut self, switch: &TaskSwitch) -> Option<UserExit> {
+    pub fn switch_task(&mut self, page: &RunPage, switch: &TaskSwitch) -> Option<Reported> {
         let event = match switch.source {
             Source::TaskGate => self.events.due,
             Source::Call | Source::Iret | Source::Jump => None,
@@ -47,7 +47,7 @@ impl Core {
         drop(loaded);
         if context.paging.is_long_mode() {
             // Gates and IRET fault there; it is the guest state that is out of joint.
-            return self.stop(Stop::Unhandleable, KERNEL);
+            return self.stop(page, Stop::Unhandleable, KERNEL);
         }
         let request = request(switch, event, context.rip as u32);
         let mut memory = TaskMemory {
@@ -78,7 +78,7 @@ impl Core {
             Err(Failure::NewTask(Fault::Memory(Stop::Retry))) => Some(Stop::Unhandleable),
             Err(Failure::NewTask(Fault::Memory(stop))) => Some(stop),
         };
-        let exit = stop.and_then(|stop| self.stop(stop, KERNEL));
+        let exit = stop.and_then(|stop| self.stop(page, stop, KERNEL));
         let is_nmi =
             |event: Option<Event>| event.is_some_and(|event| event.info.kind() == Kind::Nmi);
         if is_nmi(event) && !is_nmi(self.events.due) {
