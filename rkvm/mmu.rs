@@ -23,6 +23,7 @@ mod tables;
 mod users;
 mod view;
 
+pub use users::Using;
 pub use view::{Fault, View};
 
 use crate::{

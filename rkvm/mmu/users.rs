@@ -45,7 +45,8 @@ impl Users {
 }
 
 /// A user.
-pub(super) struct Using<'a>(&'a AtomicUsize);
+#[must_use]
+pub struct Using<'a>(&'a AtomicUsize);
 
 impl Drop for Using<'_> {
     fn drop(&mut self) {

@@ -164,13 +164,13 @@ impl View {
     }
 
     /// Reads a word of guest memory, aligned; sleeps. `EFAULT` where there is none.
-    pub fn read_u32(&mut self, mmu: &Mmu, gpa: Gpa) -> Result<u32> {
-        self.access(mmu, gpa, size_of::<u32>(), user_memory::read_u32)
+    pub fn read_u32(&mut self, _using: &Using<'_>, gpa: Gpa) -> Result<u32> {
+        user_memory::read_u32(self.backing(gpa, size_of::<u32>())?)
     }
 
     /// [`View::read_u32`] for 8 bytes.
-    pub fn read_u64(&mut self, mmu: &Mmu, gpa: Gpa) -> Result<u64> {
-        self.access(mmu, gpa, size_of::<u64>(), user_memory::read_u64)
+    pub fn read_u64(&mut self, _using: &Using<'_>, gpa: Gpa) -> Result<u64> {
+        user_memory::read_u64(self.backing(gpa, size_of::<u64>())?)
     }
 
     /// Writes guest memory within one page; sleeps. `EFAULT` where there is none, or it is read-only.
@@ -187,13 +187,14 @@ impl View {
         bytes: usize,
         modify: impl FnOnce(Hva) -> Result<T>,
     ) -> Result<T> {
-        let _using = self.enter(mmu);
-        self.modify_entered(gpa, bytes, modify)
+        let using = self.enter(mmu);
+        self.modify_using(&using, gpa, bytes, modify)
     }
 
-    /// [`View::modify`] with the current slots, which stay.
-    fn modify_entered<T>(
+    /// [`View::modify`] as one of several accesses.
+    pub fn modify_using<T>(
         &mut self,
+        _using: &Using<'_>,
         gpa: Gpa,
         bytes: usize,
         modify: impl FnOnce(Hva) -> Result<T>,
@@ -219,11 +220,11 @@ impl View {
         bytes: usize,
         modify: impl FnOnce(Hva) -> Result<T>,
     ) -> Result<T> {
-        let _using = mmu.shared.users.enter(self.generation);
+        let using = mmu.shared.users.enter(self.generation);
         if !self.is_current(mmu) {
             return Err(EAGAIN);
         }
-        self.modify_entered(gpa, bytes, modify)
+        self.modify_using(&using, gpa, bytes, modify)
     }
 
     /// Calls `access` with the VMM's memory behind an access that stays within one page.
@@ -240,7 +241,7 @@ impl View {
 
     /// Takes up the current slots. No change of them ends before the result is dropped: the VMM may
     /// do other things with the memory of a slot once that has gone.
-    fn enter<'a>(&mut self, mmu: &'a Mmu) -> Using<'a> {
+    pub fn enter<'a>(&mut self, mmu: &'a Mmu) -> Using<'a> {
         loop {
             self.refresh(mmu);
             let using = mmu.shared.users.enter(self.generation);

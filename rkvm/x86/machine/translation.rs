@@ -5,6 +5,7 @@
 use super::{context::Context, Stop};
 use crate::{
     host::x86::user_word,
+    mmu::{Using, View},
     types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE},
     x86::{
         paging::{self, Kind, Marked, Mode, Paging, Structures},
@@ -24,7 +25,8 @@ pub(super) fn bytes_to_page_end(linear: u64) -> usize {
 
 /// The guest's paging structures in its memory.
 struct GuestTables<'a> {
-    core: &'a mut Core,
+    view: &'a mut View,
+    using: Using<'a>,
     pdptes: &'a [u64; 4],
 }
 
@@ -32,11 +34,11 @@ impl Structures for GuestTables<'_> {
     type Error = Error;
 
     fn read_u32(&mut self, entry: Gpa) -> Result<u32> {
-        self.core.view.read_u32(self.core.vm.mmu(), entry)
+        self.view.read_u32(&self.using, entry)
     }
 
     fn read_u64(&mut self, entry: Gpa) -> Result<u64> {
-        self.core.view.read_u64(self.core.vm.mmu(), entry)
+        self.view.read_u64(&self.using, entry)
     }
 
     fn pdpte(&mut self, index: usize) -> Result<u64> {
@@ -44,20 +46,20 @@ impl Structures for GuestTables<'_> {
     }
 
     fn mark_u32(&mut self, entry: Gpa, old: u32, new: u32) -> Result<Marked> {
-        let core = &mut *self.core;
-        let same = core
+        let using = &self.using;
+        let same = self
             .view
-            .modify(core.vm.mmu(), entry, size_of::<u32>(), |hva| {
+            .modify_using(using, entry, size_of::<u32>(), |hva| {
                 user_word::exchange_u32(hva, old, new)
             })?;
         Ok(if same { Marked::Done } else { Marked::Changed })
     }
 
     fn mark_u64(&mut self, entry: Gpa, old: u64, new: u64) -> Result<Marked> {
-        let core = &mut *self.core;
-        let same = core
+        let using = &self.using;
+        let same = self
             .view
-            .modify(core.vm.mmu(), entry, size_of::<u64>(), |hva| {
+            .modify_using(using, entry, size_of::<u64>(), |hva| {
                 user_word::exchange_u64(hva, old, new)
             })?;
         Ok(if same { Marked::Done } else { Marked::Changed })
@@ -99,8 +101,10 @@ impl Core {
             rflags: Rflags::new(context.rflags),
             physical_bits: self.features.limits.physical_bits,
         };
+        let using = self.view.enter(self.vm.mmu());
         let mut tables = GuestTables {
-            core: self,
+            view: &mut self.view,
+            using,
             pdptes: &context.pdptes,
         };
         paging

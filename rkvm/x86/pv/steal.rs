@@ -89,8 +89,10 @@ impl Core {
     fn add_stolen(&mut self, record: u64, nanoseconds: u64) -> Result {
         let (steal, version) = (field(record, offset::STEAL), field(record, offset::VERSION));
         let mmu = self.vm.mmu();
-        let (changing, changed) = versions(self.view.read_u32(mmu, version)?);
-        let total = self.view.read_u64(mmu, steal)?.wrapping_add(nanoseconds);
+        let using = self.view.enter(mmu);
+        let (changing, changed) = versions(self.view.read_u32(&using, version)?);
+        let total = self.view.read_u64(&using, steal)?.wrapping_add(nanoseconds);
+        drop(using);
         self.view.write(mmu, version, &changing.to_le_bytes())?;
         self.view.write(mmu, steal, &total.to_le_bytes())?;
         self.view.write(mmu, version, &changed.to_le_bytes())
