@@ -35,6 +35,7 @@ unsigned long rkvm_irq_save(void);
 void rkvm_irq_restore(unsigned long flags);
 void rkvm_irq_window(void);
 unsigned int rkvm_online_cpus(void);
+unsigned int rkvm_possible_cpus(void);
 bool rkvm_work_pending(void);
 int rkvm_handle_work(void);
 void rkvm_yield(void);
@@ -124,6 +125,18 @@ bool rkvm_tsc_is_stable(void);
 u64 rkvm_run_delay(void);
 #endif
 
+#ifdef CONFIG_ARM64
+/* rkvm/host/helpers_arm64.c */
+
+void rkvm_mask_exceptions(void);
+void rkvm_unmask_exceptions(void);
+void rkvm_neon_begin(void);
+void rkvm_neon_end(void);
+u64 rkvm_sanitised_register(u32 op0, u32 op1, u32 crn, u32 crm, u32 op2);
+bool rkvm_kernel_at_el2(void);
+bool rkvm_kvm_node_taken(void);
+#endif
+
 #ifdef __BINDGEN__
 /* bindgen evaluates constants only, not function-like macros such as _IOW(). */
 #define RKVM_IOCTL(name) const unsigned int RKVM_##name = KVM_##name
@@ -205,6 +218,30 @@ RKVM_IOCTL(SET_MP_STATE);
 RKVM_IOCTL(GET_CLOCK);
 RKVM_IOCTL(SET_CLOCK);
 RKVM_IOCTL(KVMCLOCK_CTRL);
+#endif
+#ifdef CONFIG_ARM64
+RKVM_IOCTL(ARM_PREFERRED_TARGET);
+RKVM_IOCTL(ARM_VCPU_INIT);
+RKVM_IOCTL(ARM_VCPU_FINALIZE);
+RKVM_IOCTL(GET_ONE_REG);
+RKVM_IOCTL(SET_ONE_REG);
+RKVM_IOCTL(GET_REG_LIST);
+RKVM_IOCTL(ARM_GET_REG_WRITABLE_MASKS);
+RKVM_IOCTL(GET_MP_STATE);
+RKVM_IOCTL(SET_MP_STATE);
+RKVM_IOCTL(GET_VCPU_EVENTS);
+RKVM_IOCTL(SET_VCPU_EVENTS);
+RKVM_IOCTL(SET_GUEST_DEBUG);
+RKVM_IOCTL(CREATE_DEVICE);
+RKVM_IOCTL(HAS_DEVICE_ATTR);
+RKVM_IOCTL(GET_DEVICE_ATTR);
+RKVM_IOCTL(SET_DEVICE_ATTR);
+RKVM_IOCTL(CREATE_IRQCHIP);
+RKVM_IOCTL(IRQ_LINE);
+RKVM_IOCTL(SIGNAL_MSI);
+RKVM_IOCTL(SET_GSI_ROUTING);
+RKVM_IOCTL(ARM_SET_DEVICE_ADDR);
+RKVM_IOCTL(ARM_SET_COUNTER_OFFSET);
 #endif
 #undef RKVM_IOCTL
 const fmode_t RKVM_FMODE_PREAD = FMODE_PREAD;

@@ -5,11 +5,11 @@
 //! Generic code names what it needs by this module alone; each architecture provides:
 //!
 //! - `Platform`: the processors' virtualization support, held while the module is loaded. `enable`,
-//!   `system_ioctl`, `check_extension`, `memory_format`.
+//!   `system_ioctl`, `check_extension`, and `memory_format` of a machine type (`EINVAL` for one that it lacks).
 //! - `VmState`: what a VM has besides memory and vCPUs. `new`, `has_ioctl`, `ioctl`.
 //! - `Vcpu`: a virtual CPU's registers. `new`, `stats`, `has_ioctl`, `ioctl`, `run`.
 //! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables.
-//! - `check_machine_type` and the limits below.
+//! - the limits below.
 
 #[cfg(CONFIG_ARM64)]
 use crate::arm64 as imp;
@@ -17,6 +17,6 @@ use crate::arm64 as imp;
 use crate::x86 as imp;
 
 pub use imp::{
-    check_machine_type, EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, VmState, MAX_VCPUS,
-    MAX_VCPU_ID, MEMORY_SLOTS, OWN_RUN_PAGES,
+    EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, VmState, MAX_VCPUS, MAX_VCPU_ID,
+    MEMORY_SLOTS, OWN_RUN_PAGES,
 };

@@ -22,12 +22,20 @@ pub mod user_memory;
 pub mod user_page;
 pub mod waiter;
 
+#[cfg(CONFIG_ARM64)]
+pub mod arm64;
 #[cfg(CONFIG_X86_64)]
 pub mod symbols;
 #[cfg(CONFIG_X86_64)]
 pub mod x86;
 
 use kernel::error::Error;
+
+/// `ENOSYS`: nothing here can carry it out.
+#[cfg(CONFIG_ARM64)]
+pub fn not_implemented() -> Error {
+    Error::from_errno(-(kernel::bindings::ENOSYS as i32))
+}
 
 /// `EOPNOTSUPP`: the machine lacks what is needed.
 pub fn not_supported() -> Error {

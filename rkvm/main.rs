@@ -18,7 +18,7 @@
     expect(
         dead_code,
         unused_imports,
-        reason = "no guest can be made on arm64 yet, so that what serves guests has no user there"
+        reason = "what serves interrupts and debugging has no user on arm64 yet"
     )
 )]
 

@@ -113,6 +113,12 @@ impl Mmu {
         self.shared.root
     }
 
+    /// How it is mapped.
+    #[allow(dead_code, reason = "on x86 it is the same for all VMs")]
+    pub fn format(&self) -> &MemoryFormat {
+        &self.shared.format
+    }
+
     /// The vCPUs that run on this memory.
     pub fn vcpus(&self) -> &Group {
         &self.shared.vcpus

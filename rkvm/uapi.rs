@@ -40,6 +40,21 @@ plain!(
     uapi::kvm_enable_cap,
 );
 
+#[cfg(CONFIG_ARM64)]
+plain!(
+    uapi::kvm_vcpu_init,
+    uapi::kvm_one_reg,
+    uapi::kvm_mp_state,
+    uapi::kvm_vcpu_events,
+    uapi::kvm_guest_debug,
+    uapi::kvm_create_device,
+    uapi::kvm_device_attr,
+    uapi::kvm_irq_level,
+    uapi::kvm_msi,
+    uapi::kvm_arm_device_addr,
+    uapi::kvm_arm_counter_offset,
+);
+
 #[cfg(CONFIG_X86_64)]
 plain!(
     uapi::kvm_regs,

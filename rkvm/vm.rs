@@ -49,9 +49,9 @@ pub struct Vm {
 impl Vm {
     /// KVM_CREATE_VM. `EINVAL` for a machine type that the architecture does not have.
     pub fn new(platform: Arc<arch::Platform>, kind: usize) -> Result<Arc<Self>> {
-        arch::check_machine_type(kind)?;
+        let format = platform.memory_format(kind)?;
         let process = Process::current()?;
-        let mmu = Mmu::new(&process, platform.memory_format())?;
+        let mmu = Mmu::new(&process, format)?;
         let io = IoBus::new()?;
         let arch = arch::VmState::new()?;
         let creator = current!().pid();

@@ -51,8 +51,6 @@ pub use crate::vmx::{
 pub use vcpu::Vcpu;
 pub use vm_state::VmState;
 
-use kernel::prelude::*;
-
 /// Pages of its own that a vCPU shares with its VMM: kvm_run, and one that VMMs expect for port I/O.
 pub const OWN_RUN_PAGES: usize = 2;
 /// Memory slots of a VM.
@@ -61,12 +59,3 @@ pub const MEMORY_SLOTS: u32 = crate::memslot::MAX_SLOTS;
 pub const MAX_VCPUS: usize = 1024;
 /// One more than the largest vCPU id.
 pub const MAX_VCPU_ID: u32 = 4096;
-
-/// KVM_CREATE_VM: machine type 0 is the only one. `EINVAL` for others.
-pub fn check_machine_type(kind: usize) -> Result {
-    if kind == 0 {
-        Ok(())
-    } else {
-        Err(EINVAL)
-    }
-}

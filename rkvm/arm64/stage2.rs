@@ -284,4 +284,8 @@ impl EntryFormat for Descriptor {
     fn without_accessed(self) -> Self {
         self.with_const_accessed::<0>()
     }
+
+    fn with_accessed(self) -> Self {
+        self.with_const_accessed::<1>()
+    }
 }

@@ -66,17 +66,26 @@ notrace void rkvm_irq_restore(unsigned long flags)
 	local_irq_restore(flags);
 }
 
-/* Lets pending interrupts in: the instruction after the enabling one still runs with them held off. */
+/* Lets pending interrupts in. On x86 the instruction after the enabling one still runs with them held off. */
 notrace void rkvm_irq_window(void)
 {
 	local_irq_enable();
+#ifdef CONFIG_ARM64
+	isb();
+#else
 	nop();
+#endif
 	local_irq_disable();
 }
 
 unsigned int rkvm_online_cpus(void)
 {
 	return num_online_cpus();
+}
+
+unsigned int rkvm_possible_cpus(void)
+{
+	return nr_cpu_ids;
 }
 
 /* Whether a signal, a reschedule or task work waits for the current task. */

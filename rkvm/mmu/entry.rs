@@ -189,4 +189,6 @@ pub trait EntryFormat: Copy {
     fn is_accessed(self) -> bool;
     /// A leaf without the mark that it was accessed.
     fn without_accessed(self) -> Self;
+    /// A leaf with the mark. Without it an access may fault, where hardware does not set it.
+    fn with_accessed(self) -> Self;
 }

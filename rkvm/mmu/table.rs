@@ -109,7 +109,7 @@ pub enum Mapped<F: EntryFormat, M: TableMemory> {
     /// invalidated it (SDM volume 3, 30.4.3.1), on arm64 it must be.
     Upgraded,
     /// The page was mapped with these rights already, perhaps by a larger leaf: another processor
-    /// was faster, or a stale translation faulted.
+    /// was faster, or a stale translation faulted, or the leaf was not marked accessed, and now is.
     Spurious,
     /// Something else was mapped there and has been removed: flush, then map again.
     Conflict(Removed<F, M>),
@@ -177,6 +177,7 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
                 Entry::Leaf(larger) => {
                     let piece = leaf_at(larger, cursor.level(), gfn);
                     return Ok(if same_memory(piece, leaf) && grants(piece, leaf) {
+                        cursor.update(F::with_accessed);
                         Mapped::Spurious
                     } else {
                         Mapped::Conflict(self.removed_at(&cursor))
@@ -190,7 +191,10 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
                 cursor.store(F::leaf(leaf, level));
                 Ok(Mapped::New)
             }
-            Entry::Leaf(old) if same_memory(old, leaf) && grants(old, leaf) => Ok(Mapped::Spurious),
+            Entry::Leaf(old) if same_memory(old, leaf) && grants(old, leaf) => {
+                cursor.update(F::with_accessed);
+                Ok(Mapped::Spurious)
+            }
             Entry::Leaf(old) if same_memory(old, leaf) && grants(leaf, old) => {
                 cursor.store(F::leaf(leaf, level));
                 Ok(Mapped::Upgraded)

@@ -225,6 +225,10 @@ impl EntryFormat for EptEntry {
     fn without_accessed(self) -> Self {
         self.with_const_accessed::<0>()
     }
+
+    fn with_accessed(self) -> Self {
+        self.with_const_accessed::<1>()
+    }
 }
 
 kernel::bitfield! {

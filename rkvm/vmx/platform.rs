@@ -189,10 +189,13 @@ impl Platform {
         }
     }
 
-    /// How guest memory is mapped.
-    pub fn memory_format(&self) -> MemoryFormat {
+    /// How the memory of a VM of a machine type is mapped. `EINVAL` for any but type 0.
+    pub fn memory_format(&self, machine_type: usize) -> Result<MemoryFormat> {
+        if machine_type != 0 {
+            return Err(EINVAL);
+        }
         let ept = self.caps.ept_vpid;
-        MemoryFormat {
+        Ok(MemoryFormat {
             largest_leaf: if virtualization::avoids_itlb_multihit() {
                 Level::Pte
             } else if ept.has_1g_pages() {
@@ -203,7 +206,7 @@ impl Platform {
                 Level::Pte
             },
             limit: Gfn::new(1 << (physical_bits() - PAGE_SHIFT)),
-        }
+        })
     }
 
     /// Serves an ioctl on the device.

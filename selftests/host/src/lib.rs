@@ -20,6 +20,10 @@ pub mod stats;
 pub mod types;
 
 pub mod arm64 {
+    pub mod el1;
+    pub mod exception;
+    pub mod exit;
+    pub mod mmio;
     pub mod one_reg;
     pub mod regs;
     pub mod stage2;
@@ -30,6 +34,8 @@ pub mod arm64 {
         pub mod gic;
         pub mod layout;
     }
+
+    pub mod vtcr;
 }
 
 pub mod mmu {

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The system registers that a guest has at EL1 and EL0 for itself: they are in the processor while it runs.
+//!
+//! One table says all about them. With VHE the kernel's own accesses to registers of EL1 go to those of EL2, so that
+//! it reaches the guest's by other names, mostly with op1 5 in place of 0 (Arm ARM, DDI 0487, D8.11.4
+//! "Register aliasing").
+
+use crate::arm64::sysreg::SysReg;
+
+/// Calls a macro with the table: a name, its documentation, the encoding that the guest uses, and the name by which
+/// the kernel reaches the guest's register.
+macro_rules! with_el1_registers {
+    ($callback:ident) => {
+        $callback! {
+            /// SCTLR_EL1: MMU, caches, alignment.
+            Sctlr = (3, 0, 1, 0, 0), "S3_5_C1_C0_0";
+            /// CPACR_EL1: use of the floating point unit.
+            Cpacr = (3, 0, 1, 0, 2), "S3_5_C1_C0_2";
+            /// TTBR0_EL1.
+            Ttbr0 = (3, 0, 2, 0, 0), "S3_5_C2_C0_0";
+            /// TTBR1_EL1.
+            Ttbr1 = (3, 0, 2, 0, 1), "S3_5_C2_C0_1";
+            /// TCR_EL1.
+            Tcr = (3, 0, 2, 0, 2), "S3_5_C2_C0_2";
+            /// SPSR_EL1.
+            Spsr = (3, 0, 4, 0, 0), "S3_5_C4_C0_0";
+            /// ELR_EL1.
+            Elr = (3, 0, 4, 0, 1), "S3_5_C4_C0_1";
+            /// AFSR0_EL1.
+            Afsr0 = (3, 0, 5, 1, 0), "S3_5_C5_C1_0";
+            /// AFSR1_EL1.
+            Afsr1 = (3, 0, 5, 1, 1), "S3_5_C5_C1_1";
+            /// ESR_EL1.
+            Esr = (3, 0, 5, 2, 0), "S3_5_C5_C2_0";
+            /// FAR_EL1.
+            Far = (3, 0, 6, 0, 0), "S3_5_C6_C0_0";
+            /// PAR_EL1.
+            Par = (3, 0, 7, 4, 0), "S3_0_C7_C4_0";
+            /// MAIR_EL1.
+            Mair = (3, 0, 10, 2, 0), "S3_5_C10_C2_0";
+            /// AMAIR_EL1.
+            Amair = (3, 0, 10, 3, 0), "S3_5_C10_C3_0";
+            /// VBAR_EL1.
+            Vbar = (3, 0, 12, 0, 0), "S3_5_C12_C0_0";
+            /// CONTEXTIDR_EL1.
+            Contextidr = (3, 0, 13, 0, 1), "S3_5_C13_C0_1";
+            /// TPIDR_EL1.
+            TpidrEl1 = (3, 0, 13, 0, 4), "S3_0_C13_C0_4";
+            /// CNTKCTL_EL1: timers at EL0.
+            Cntkctl = (3, 0, 14, 1, 0), "S3_5_C14_C1_0";
+            /// SP_EL1.
+            Sp = (3, 4, 4, 1, 0), "S3_4_C4_C1_0";
+            /// TPIDR_EL0.
+            TpidrEl0 = (3, 3, 13, 0, 2), "S3_3_C13_C0_2";
+            /// TPIDRRO_EL0.
+            TpidrroEl0 = (3, 3, 13, 0, 3), "S3_3_C13_C0_3";
+        }
+    };
+}
+
+macro_rules! define {
+    ($($(#[$doc:meta])* $name:ident = ($op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal), $asm:literal;)*) => {
+        /// One of the registers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum El1Reg {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl El1Reg {
+            /// All of them.
+            pub const ALL: [Self; COUNT] = [$(Self::$name),*];
+
+            /// How the guest names it.
+            pub const fn encoding(self) -> SysReg {
+                match self {
+                    $(Self::$name => SysReg::new($op0, $op1, $crn, $crm, $op2),)*
+                }
+            }
+        }
+
+        /// How many there are.
+        const COUNT: usize = [$($op0),*].len();
+    };
+}
+
+with_el1_registers!(define);
+#[allow(
+    unused_imports,
+    reason = "the host tests do without the processor's registers"
+)]
+pub(crate) use with_el1_registers;
+
+/// Where the registers are: in memory or in the processor.
+pub trait El1Access {
+    /// Reads a register.
+    fn get(&self, register: El1Reg) -> u64;
+    /// Writes a register.
+    fn set(&mut self, register: El1Reg, value: u64);
+}
+
+/// The registers in memory.
+#[derive(Clone, Debug)]
+pub struct El1Regs([u64; COUNT]);
+
+impl El1Regs {
+    /// After a reset, where the processor leaves a value open: as C KVM has them.
+    pub const RESET: Self = Self([0; COUNT]);
+}
+
+impl El1Access for El1Regs {
+    fn get(&self, register: El1Reg) -> u64 {
+        self.0.get(register as usize).copied().unwrap_or(0)
+    }
+
+    fn set(&mut self, register: El1Reg, value: u64) {
+        if let Some(slot) = self.0.get_mut(register as usize) {
+            *slot = value;
+        }
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The call into the world switch.
+
+// UNSAFETY: calls assembly that leaves the kernel for the guest and comes back.
+#![expect(unsafe_code)]
+
+use crate::arm64::{regs::CoreRegs, traps::InGuestWorld};
+use core::mem::offset_of;
+
+/// How the guest was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By a synchronous exception, which ESR_EL2 describes.
+    Synchronous,
+    /// By an interrupt of the host, which is still pending.
+    Interrupt,
+    /// By an SError.
+    SError,
+    /// Not at all: PSTATE is not one to return to.
+    IllegalReturn,
+}
+
+extern "C" {
+    fn rkvm_arm64_enter(regs: *mut CoreRegs) -> u64;
+}
+
+// `world_switch.S` knows where they are.
+const _: () = assert!(
+    offset_of!(CoreRegs, x) == 0
+        && offset_of!(CoreRegs, sp_el0) == 248
+        && offset_of!(CoreRegs, pc) == 256
+        && offset_of!(CoreRegs, pstate) == 264
+);
+
+/// Runs the guest until it is left.
+#[inline]
+pub fn enter(_world: &InGuestWorld<'_>, regs: &mut CoreRegs) -> Exit {
+    // SAFETY: all exceptions are masked, and HCR_EL2 lets a return to EL1 or EL0 go to the guest, whose memory is
+    // behind stage 2. Every way out of it comes back to this call with the registers of the host.
+    match unsafe { rkvm_arm64_enter(regs) } {
+        0 => Exit::Synchronous,
+        1 => Exit::Interrupt,
+        2 => Exit::SError,
+        _ => Exit::IllegalReturn,
+    }
+}

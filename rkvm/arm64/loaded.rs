@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU whose EL1 registers are in the processor.
+
+// UNSAFETY: reads and writes the guest's system registers.
+#![expect(unsafe_code)]
+
+use crate::{
+    arm64::el1::{with_el1_registers, El1Access, El1Reg, El1Regs},
+    host::cpu::{Cpu, PreemptOff},
+};
+use core::arch::asm;
+
+macro_rules! define_access {
+    ($($(#[$doc:meta])* $name:ident = $encoding:tt, $asm:literal;)*) => {
+        #[inline(always)]
+        fn read(register: El1Reg) -> u64 {
+            let value;
+            match register {
+                // SAFETY: reading the register changes nothing.
+                $(El1Reg::$name => unsafe {
+                    asm!(concat!("mrs {}, ", $asm), out(reg) value, options(nomem, nostack, preserves_flags));
+                },)*
+            }
+            value
+        }
+
+        #[inline(always)]
+        fn write(_here: &PreemptOff, register: El1Reg, value: u64) {
+            match register {
+                // SAFETY: the kernel at EL2 uses none of these registers; those of the thread's user mode are
+                // kept by `Loaded`.
+                $(El1Reg::$name => unsafe {
+                    asm!(concat!("msr ", $asm, ", {}"), in(reg) value, options(nomem, nostack, preserves_flags));
+                },)*
+            }
+        }
+
+        #[inline(always)]
+        fn write_all(here: &PreemptOff, registers: &El1Regs) {
+            $(write(here, El1Reg::$name, registers.get(El1Reg::$name));)*
+        }
+
+        #[inline(always)]
+        fn read_all(registers: &mut El1Regs) {
+            $(registers.set(El1Reg::$name, read(El1Reg::$name));)*
+        }
+    };
+}
+
+with_el1_registers!(define_access);
+
+/// The proof that a vCPU's EL1 registers are in this CPU, in place of those that the thread has at EL0. Preemption is
+/// off.
+pub struct Loaded {
+    here: PreemptOff,
+    thread: ThreadRegisters,
+}
+
+/// What the thread itself has in registers that guests use as well.
+struct ThreadRegisters {
+    tpidr: u64,
+    tpidrro: u64,
+}
+
+impl Loaded {
+    /// Loads the registers. They come back by [`Loaded::leave`].
+    pub fn enter(here: PreemptOff, registers: &El1Regs) -> Self {
+        let thread = ThreadRegisters {
+            tpidr: read(El1Reg::TpidrEl0),
+            tpidrro: read(El1Reg::TpidrroEl0),
+        };
+        write_all(&here, registers);
+        Self { here, thread }
+    }
+
+    /// Saves the guest's registers and puts the thread's back.
+    pub fn leave(self, registers: &mut El1Regs) {
+        read_all(registers);
+        write(&self.here, El1Reg::TpidrEl0, self.thread.tpidr);
+        write(&self.here, El1Reg::TpidrroEl0, self.thread.tpidrro);
+    }
+
+    /// Where it is.
+    pub fn here(&self) -> &PreemptOff {
+        &self.here
+    }
+
+    /// The CPU.
+    pub fn cpu(&self) -> Cpu {
+        self.here.cpu()
+    }
+}
+
+/// By reference: the registers are shared with the guest anyway, and a section holds the proof borrowed.
+impl El1Access for &Loaded {
+    fn get(&self, register: El1Reg) -> u64 {
+        read(register)
+    }
+
+    fn set(&mut self, register: El1Reg, value: u64) {
+        write(&self.here, register, value);
+    }
+}

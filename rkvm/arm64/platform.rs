@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the processors can do for guests, from load to unload.
+
+use crate::{
+    arm64::{
+        stage2::MemoryType,
+        sysreg::SysReg,
+        vmid::Vmids,
+        vtcr::{AccessFlag, Stage2Caps},
+        MAX_VCPUS, MAX_VCPU_ID,
+    },
+    host::{arm64::features, bindings as uapi, cpu, not_supported},
+    mmu::entry::{EntryFormat as _, Level},
+    types::{Gfn, PAGE_SHIFT},
+    uapi::UserAddress,
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// Processor support.
+#[pin_data]
+pub struct Platform {
+    /// What stage 2 can do.
+    pub stage2: Stage2Caps,
+    /// The tags of guests' translations.
+    #[pin]
+    pub vmids: Vmids,
+}
+
+const ID_AA64PFR0_EL1: SysReg = SysReg::new(3, 0, 0, 4, 0);
+const ID_AA64MMFR0_EL1: SysReg = SysReg::new(3, 0, 0, 7, 0);
+const ID_AA64MMFR1_EL1: SysReg = SysReg::new(3, 0, 0, 7, 1);
+
+/// A field of 4 bits.
+fn field(register: u64, shift: u32) -> u8 {
+    (register >> shift & 0xf) as u8
+}
+
+impl Stage2Caps {
+    fn read() -> Self {
+        let mmfr0 = features::sanitised(ID_AA64MMFR0_EL1);
+        let mmfr1 = features::sanitised(ID_AA64MMFR1_EL1);
+        Self {
+            pa_range: field(mmfr0, 0),
+            vmid_bits: if field(mmfr1, 4) == 2 { 16 } else { 8 },
+            access_flag: if field(mmfr1, 0) >= 1 {
+                AccessFlag::Hardware
+            } else {
+                AccessFlag::Software
+            },
+        }
+    }
+}
+
+impl Platform {
+    /// Looks whether guests can run. `EOPNOTSUPP` where they cannot, `EBUSY` beside the kernel's own KVM; the log
+    /// says why.
+    pub fn enable() -> Result<Arc<Self>> {
+        if !features::is_kernel_at_el2() {
+            pr_err!("guests cannot run here: the kernel is not at EL2, which needs VHE\n");
+            return Err(not_supported());
+        }
+        if features::has_rival() {
+            pr_err!("the kernel's own KVM is active: boot with kvm-arm.mode=none\n");
+            return Err(EBUSY);
+        }
+        if field(features::sanitised(ID_AA64PFR0_EL1), 24) == 0 {
+            pr_err!("guests cannot run here: the processors have no GICv3 interface\n");
+            return Err(not_supported());
+        }
+        let stage2 = Stage2Caps::read();
+        Arc::pin_init(
+            pin_init!(Self {
+                stage2,
+                vmids <- Vmids::new(stage2.vmid_bits),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// How the memory of a VM of a machine type is mapped. `EINVAL` for a width of addresses that is not there.
+    pub fn memory_format(&self, machine_type: usize) -> Result<MemoryFormat> {
+        let ipa_bits = self.stage2.ipa_bits(machine_type)?;
+        Ok(MemoryFormat {
+            ipa_bits,
+            vtcr: self.stage2.vtcr(ipa_bits),
+        })
+    }
+
+    /// Serves an ioctl on the device: there is none of arm64's own.
+    pub fn system_ioctl(&self, _cmd: u32, _argument: UserAddress) -> Result<isize> {
+        Err(ENOTTY)
+    }
+
+    /// KVM_CHECK_EXTENSION for what arm64 has.
+    pub fn check_extension(&self, extension: u32) -> isize {
+        match extension {
+            uapi::KVM_CAP_ONE_REG | uapi::KVM_CAP_ARM_PSCI | uapi::KVM_CAP_ARM_PSCI_0_2 => 1,
+            uapi::KVM_CAP_ARM_VM_IPA_SIZE => self.stage2.pa_bits() as isize,
+            uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,
+            uapi::KVM_CAP_MAX_VCPUS => MAX_VCPUS as isize,
+            uapi::KVM_CAP_MAX_VCPU_ID => MAX_VCPU_ID as isize,
+            _ => 0,
+        }
+    }
+}
+
+/// How a guest's memory is mapped with stage-2 tables.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryFormat {
+    ipa_bits: u32,
+    vtcr: u64,
+}
+
+impl MemoryFormat {
+    /// Bits of a guest physical address.
+    pub fn ipa_bits(&self) -> u32 {
+        self.ipa_bits
+    }
+
+    /// VTCR_EL2.
+    pub fn vtcr(&self) -> u64 {
+        self.vtcr
+    }
+
+    /// The largest leaf: every processor has all sizes of the granule.
+    pub fn largest_leaf(&self) -> Level {
+        super::EntryFormat::MAX_LEAF
+    }
+
+    /// The first frame that guests cannot have.
+    pub fn limit(&self) -> Gfn {
+        Gfn::new(1 << (self.ipa_bits - PAGE_SHIFT))
+    }
+
+    /// The memory type of RAM.
+    pub fn ordinary_memory(&self) -> MemoryType {
+        MemoryType::WRITE_BACK
+    }
+}

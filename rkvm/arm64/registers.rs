@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! System registers of the processor itself, as the kernel at EL2 with VHE names them.
+//!
+//! Source: Arm ARM (DDI 0487), D24 "AArch64 System Register Descriptions".
+
+// UNSAFETY: reads and writes system registers.
+#![expect(unsafe_code)]
+
+use crate::host::cpu::PreemptOff;
+use core::arch::asm;
+
+macro_rules! registers {
+    ($($(#[$doc:meta])* $name:ident = $asm:literal;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        #[allow(dead_code, reason = "not every register is both read and written")]
+        impl $name {
+            /// Reads the register of this CPU.
+            #[inline(always)]
+            pub fn read() -> u64 {
+                let value;
+                // SAFETY: reading the register changes nothing.
+                unsafe {
+                    asm!(concat!("mrs {}, ", $asm), out(reg) value, options(nomem, nostack, preserves_flags));
+                }
+                value
+            }
+
+            /// Writes the register of this CPU. The caller puts back what the host needs.
+            #[inline(always)]
+            pub fn write(_here: &PreemptOff, value: u64) {
+                // SAFETY: none of these registers changes what the kernel itself sees at EL2 with the
+                // values that this module's guards write, which also put the host's back.
+                unsafe {
+                    asm!(concat!("msr ", $asm, ", {}"), in(reg) value, options(nostack, preserves_flags));
+                }
+            }
+        }
+    )*};
+}
+
+registers! {
+    /// What the guest may do, and what traps.
+    HcrEl2 = "S3_4_C1_C1_0";
+    /// Traps of debug registers and performance counters.
+    MdcrEl2 = "S3_4_C1_C1_1";
+    /// Traps of the floating point unit and of trace registers, laid out as CPACR_EL1.
+    CptrEl2 = "S3_4_C1_C1_2";
+    /// Traps of AArch32 system registers.
+    HstrEl2 = "S3_4_C1_C1_3";
+    /// What the guest reads in MIDR_EL1.
+    VpidrEl2 = "S3_4_C0_C0_0";
+    /// What the guest reads in MPIDR_EL1.
+    VmpidrEl2 = "S3_4_C0_C0_5";
+    /// The root of the stage-2 tables, and the VMID.
+    VttbrEl2 = "S3_4_C2_C1_0";
+    /// The shape of the stage-2 tables.
+    VtcrEl2 = "S3_4_C2_C1_2";
+    /// Why the guest was left.
+    EsrEl2 = "S3_4_C5_C2_0";
+    /// The syndrome of a virtual SError.
+    VsesrEl2 = "S3_4_C5_C2_3";
+    /// The virtual address of a fault.
+    FarEl2 = "S3_4_C6_C0_0";
+    /// The guest physical page of a stage-2 fault.
+    HpfarEl2 = "S3_4_C6_C0_4";
+    /// The result of an address translation instruction.
+    ParEl1 = "S3_0_C7_C4_0";
+    /// The number of the processor's make.
+    MidrEl1 = "S3_0_C0_C0_0";
+    /// Cache sizes and what maintenance they need.
+    CtrEl0 = "S3_3_C0_C0_1";
+}
+
+/// What comes after sees the registers as written before.
+#[inline(always)]
+pub fn isb() {
+    // SAFETY: a barrier.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+}
+
+/// Asks the guest's stage 1 for the translation of a read at EL1; the answer is in PAR_EL1.
+#[inline(always)]
+pub fn translate_el1_read(_here: &PreemptOff, address: u64) {
+    // SAFETY: the instruction changes PAR_EL1 alone.
+    unsafe { asm!("at s1e1r, {}", "isb", in(reg) address, options(nostack, preserves_flags)) };
+}
+
+/// This CPU forgets all translations of the current VMID, of both stages.
+#[inline(always)]
+pub fn flush_guest_here(_here: &PreemptOff) {
+    // SAFETY: forgetting translations of guests does not harm the host.
+    unsafe {
+        asm!(
+            "dsb nshst",
+            "tlbi vmalls12e1",
+            "dsb nsh",
+            "isb",
+            options(nostack, preserves_flags)
+        )
+    };
+}
+
+/// All CPUs forget all translations of all guests.
+pub fn flush_all_guests() {
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            "dsb ishst",
+            "tlbi alle1is",
+            "dsb ish",
+            "isb",
+            options(nostack, preserves_flags)
+        )
+    };
+}

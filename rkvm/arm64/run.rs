@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The run loop: from a vCPU's thread into the guest and back.
+//!
+//! Three scopes lie inside each other. In the outermost the task may sleep. In the second preemption is off and the
+//! guest's EL1 registers are in the processor. In the innermost, a *section*, EL1 and EL0 are the guest's and all
+//! exceptions are masked: the guest is entered, and most exits are handled and the guest entered again, until
+//! something needs more.
+
+use crate::{
+    arm64::{
+        counters::Event,
+        enter,
+        exit::{FaultStatus, Syndrome},
+        handle,
+        loaded::Loaded,
+        registers,
+        traps::{Identity, InGuestWorld, Stage2},
+        vcpu::Core,
+    },
+    bus::Handled,
+    host::cpu::{self, handle_pending_work, PreemptOff},
+    mmu::{entry::Access, Fault},
+    run_page::{RunPage, UserExit},
+    step_log,
+    types::Gpa,
+};
+use kernel::prelude::*;
+
+/// An access that stage 2 does not allow.
+#[derive(Clone, Copy)]
+pub struct FaultInfo {
+    /// The guest physical address.
+    pub gpa: Gpa,
+    /// The guest's virtual address.
+    pub far: u64,
+    /// What the access does.
+    pub wanted: Access,
+    /// Why it was refused.
+    pub fault: FaultStatus,
+    /// ESR_EL2.
+    pub syndrome: Syndrome,
+}
+
+/// Why a section ends.
+pub enum Leave {
+    /// An interrupt of the host waits.
+    Interrupt,
+    /// The thread has a signal, a reschedule or task work to attend to.
+    Work,
+    /// What is set up outside of sections has to be set up anew.
+    Reload,
+    /// The guest's access to this address is not mapped, or not for this.
+    Fault(FaultInfo),
+    /// The guest accesses an address without memory.
+    Mmio(FaultInfo),
+    /// The guest uses the floating point unit.
+    FloatingPoint,
+    /// The guest waits for an interrupt.
+    Wait,
+    /// The guest waits for an event, which another of its processors may cause.
+    Spin,
+    /// The VMM has to act.
+    User(UserExit),
+}
+
+impl Core {
+    /// Runs the guest until something is for the VMM.
+    pub fn run(&mut self) -> Result<UserExit> {
+        loop {
+            if let Some(exit) = self.run_once()? {
+                return Ok(exit);
+            }
+            if cpu::signal_pending() {
+                return Err(EINTR);
+            }
+        }
+    }
+
+    /// Runs the guest until the thread has to do something in process context, and does it. `None` if the guest can
+    /// go on.
+    fn run_once(&mut self) -> Result<Option<UserExit>> {
+        match self.run_loaded() {
+            Leave::Interrupt | Leave::Reload | Leave::FloatingPoint => Ok(None),
+            Leave::Work => handle_pending_work().map(|()| None),
+            Leave::Fault(fault) => self.fault(&fault),
+            Leave::Mmio(fault) => self.mmio(&fault),
+            Leave::Wait => self.wait().map(|()| None),
+            Leave::Spin => {
+                cpu::yield_to_others();
+                Ok(None)
+            }
+            Leave::User(exit) => Ok(Some(exit)),
+        }
+    }
+
+    fn fault(&mut self, fault: &FaultInfo) -> Result<Option<UserExit>> {
+        match self
+            .view
+            .fault(self.vm.mmu(), fault.gpa.frame(), fault.wanted)?
+        {
+            Fault::Mmio => self.mmio(fault),
+            Fault::Mapped | Fault::Sleep => {
+                self.note_mapped(fault);
+                Ok(None)
+            }
+        }
+    }
+
+    /// A fault has been dealt with. What the processor has cached of a mapping with fewer rights is flushed; of no
+    /// mapping it caches nothing.
+    fn note_mapped(&mut self, fault: &FaultInfo) {
+        self.counters.count(Event::PageMapped);
+        if fault.fault == FaultStatus::Permission {
+            self.flushed = self.flushed.wrapping_sub(1);
+        }
+    }
+
+    /// The second scope.
+    fn run_loaded(&mut self) -> Leave {
+        let here = PreemptOff::new();
+        let vmid = self.vm.platform().vmids.get(self.vm.arch().vmid());
+        self.arrive(&here);
+        let stage2 = Stage2::enter(
+            &here,
+            &Identity {
+                vtcr: self.vm.mmu().format().vtcr(),
+                vttbr: self.vm.mmu().root().raw() | vmid << VTTBR_VMID_SHIFT,
+                midr: self.midr,
+                mpidr: self.mpidr,
+            },
+        );
+        let loaded = Loaded::enter(here, &self.el1);
+        self.counters.count(Event::Load);
+
+        let leave = loop {
+            let leave = self.section(&loaded);
+            self.log(&leave);
+            match leave {
+                Leave::Interrupt => (),
+                Leave::FloatingPoint => {
+                    self.counters.count(Event::FpuReload);
+                    self.fpsimd.load(&loaded);
+                }
+                Leave::Fault(fault) => {
+                    let gfn = fault.gpa.frame();
+                    match self.view.fault_present(self.vm.mmu(), gfn, fault.wanted) {
+                        Fault::Mapped => self.note_mapped(&fault),
+                        Fault::Mmio
+                            if self.access_device(loaded.here(), &fault) == Handled::Yes =>
+                        {
+                            ()
+                        }
+                        Fault::Mmio => break Leave::Mmio(fault),
+                        Fault::Sleep => break Leave::Fault(fault),
+                    }
+                }
+                leave => break leave,
+            }
+        };
+
+        self.fpsimd.save(&loaded);
+        stage2.leave(loaded.here());
+        loaded.leave(&mut self.el1);
+        leave
+    }
+
+    /// The vCPU has come to this CPU. If it was elsewhere, or another vCPU of the VM was here, what the CPU has
+    /// cached of the guest's translations may be stale, or another's.
+    fn arrive(&mut self, here: &PreemptOff) {
+        let was_last = self.vm.arch().residents().arrive(here.cpu(), self.id);
+        if !was_last || self.last_cpu != Some(here.cpu()) {
+            self.moved = true;
+        }
+        self.last_cpu = Some(here.cpu());
+    }
+
+    /// Logs why the guest was left, for learners.
+    fn log(&self, leave: &Leave) {
+        if !step_log::is_on() {
+            return;
+        }
+        let pc = self.regs.pc;
+        match leave {
+            Leave::Fault(fault) => {
+                let (gpa, wanted) = (fault.gpa.raw(), fault.wanted.into_raw());
+                pr_info!("pc {pc:#x}: stage-2 fault at gpa {gpa:#x}, access {wanted:#b}\n");
+            }
+            Leave::User(exit) => pr_info!("pc {pc:#x}: to the VMM: {exit:x?}\n"),
+            _ => (),
+        }
+    }
+
+    /// The innermost scope.
+    fn section(&mut self, loaded: &Loaded) -> Leave {
+        let mut irq_off = loaded.here().irq_off();
+        if irq_off.work_pending() {
+            return Leave::Work;
+        }
+        self.kick.enter(loaded.here(), &irq_off);
+        let vmids = &self.vm.platform().vmids;
+        if vmids.current(self.vm.arch().vmid()).is_none() {
+            self.kick.leave();
+            return Leave::Reload;
+        }
+        let world = InGuestWorld::enter(loaded.here(), &irq_off, self.hcr, self.fpsimd.owner());
+        self.flush_stale_translations(loaded);
+        self.counters.count(Event::Section);
+
+        let leave = loop {
+            let exit = enter::enter(&world, &mut self.regs);
+            self.counters.count(Event::Exit);
+            if let Some(leave) = handle::handle(self, loaded, &world, exit) {
+                break leave;
+            }
+        };
+
+        self.hcr = world.leave(&irq_off);
+        self.kick.leave();
+        if let Leave::Interrupt = leave {
+            irq_off.note_quiescent_state();
+            irq_off.take_interrupts();
+        }
+        leave
+    }
+
+    /// Translations that this CPU may have cached for the guest, from before the vCPU was here last or from before a
+    /// mapping went, are flushed before it runs.
+    #[inline(always)]
+    fn flush_stale_translations(&mut self, loaded: &Loaded) {
+        let generation = self.vm.mmu().vcpus().generation().current();
+        if self.moved || self.flushed != generation {
+            self.counters.count(Event::TlbFlush);
+            registers::flush_guest_here(loaded.here());
+            self.moved = false;
+            self.flushed = generation;
+        }
+    }
+}
+
+/// Where the VMID is in VTTBR_EL2.
+const VTTBR_VMID_SHIFT: u32 = 48;

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! VTCR_EL2: the shape of the stage-2 tables, and how wide guest physical addresses are.
+//!
+//! Source: Arm ARM (DDI 0487), D24.2 "VTCR_EL2", D8.2.6 "Translation using the 4KB granule".
+
+use kernel::prelude::*;
+
+/// What the processors can do about stage 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage2Caps {
+    /// ID_AA64MMFR0_EL1.PARange: the code of the width of physical addresses.
+    pub pa_range: u8,
+    /// Bits of a VMID: 8 or 16.
+    pub vmid_bits: u32,
+    /// The processor sets access flags by itself.
+    pub access_flag: AccessFlag,
+}
+
+/// Who sets the access flag of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessFlag {
+    /// The processor.
+    Hardware,
+    /// The handler of a fault.
+    Software,
+}
+
+/// Fewest bits of guest physical address that a VM can ask for.
+pub const MIN_IPA_BITS: u32 = 32;
+/// Most bits, without FEAT_LPA2.
+const MAX_IPA_BITS: u32 = 48;
+/// Bits of a VM that does not ask.
+pub const DEFAULT_IPA_BITS: u32 = 40;
+/// The code of 48 bits in PARange.
+const PA_RANGE_48: u8 = 5;
+
+mod bit {
+    pub(super) const SL0: u32 = 6;
+    pub(super) const IRGN0_WRITE_BACK: u64 = 1 << 8;
+    pub(super) const ORGN0_WRITE_BACK: u64 = 1 << 10;
+    pub(super) const SH0_INNER: u64 = 0b11 << 12;
+    pub(super) const PS: u32 = 16;
+    pub(super) const VS_16_BITS: u64 = 1 << 19;
+    pub(super) const HA: u64 = 1 << 21;
+    pub(super) const RES1: u64 = 1 << 31;
+}
+
+impl Stage2Caps {
+    /// Bits of a physical address.
+    pub fn pa_bits(&self) -> u32 {
+        match self.pa_range {
+            0 => 32,
+            1 => 36,
+            2 => 40,
+            3 => 42,
+            4 => 44,
+            _ => MAX_IPA_BITS,
+        }
+    }
+
+    /// The width of guest physical addresses for a machine type of KVM_CREATE_VM: 0 stands for 40 bits. `EINVAL`
+    /// for a width that the processors do not have, and for anything but a width.
+    pub fn ipa_bits(&self, machine_type: usize) -> Result<u32> {
+        let bits = match machine_type {
+            0 => DEFAULT_IPA_BITS,
+            asked => u32::try_from(asked).map_err(|_| EINVAL)?,
+        };
+        if (MIN_IPA_BITS..=self.pa_bits()).contains(&bits) {
+            Ok(bits)
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// VTCR_EL2 for tables that begin at architecture level 0, which serve all widths from 40 bits up.
+    pub fn vtcr(&self, ipa_bits: u32) -> u64 {
+        const LEVEL_0: u64 = 2;
+        let t0sz = 64 - u64::from(ipa_bits.clamp(DEFAULT_IPA_BITS, MAX_IPA_BITS));
+        let mut vtcr = t0sz
+            | LEVEL_0 << bit::SL0
+            | bit::IRGN0_WRITE_BACK
+            | bit::ORGN0_WRITE_BACK
+            | bit::SH0_INNER
+            | u64::from(self.pa_range.min(PA_RANGE_48)) << bit::PS
+            | bit::RES1;
+        if self.vmid_bits == 16 {
+            vtcr |= bit::VS_16_BITS;
+        }
+        if self.access_flag == AccessFlag::Hardware {
+            vtcr |= bit::HA;
+        }
+        vtcr
+    }
+}

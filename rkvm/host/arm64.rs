@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The arm64 host: what its processors have, its exceptions, its vector registers.
+
+pub mod cpus;
+pub mod exceptions;
+pub mod features;
+pub mod neon;

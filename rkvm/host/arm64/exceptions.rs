@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Masking of all exceptions, not interrupts alone.
+
+// UNSAFETY: calls the kernel's functions in pairs.
+#![expect(unsafe_code)]
+
+use crate::host::{bindings, cpu::IrqOff};
+
+/// Masks SErrors and debug exceptions as well, and lets no NMI be masked by priority: from here on an interrupt that
+/// is pending takes a guest out.
+#[inline]
+pub fn mask(_irq_off: &IrqOff<'_>) {
+    // SAFETY: interrupts are off; `unmask` pairs it.
+    unsafe { bindings::rkvm_mask_exceptions() };
+}
+
+/// Unmasks all but interrupts.
+#[inline]
+pub fn unmask(_irq_off: &IrqOff<'_>) {
+    // SAFETY: pairs `mask`; interrupts stay off.
+    unsafe { bindings::rkvm_unmask_exceptions() };
+}
