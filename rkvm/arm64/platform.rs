@@ -128,6 +128,11 @@ impl MemoryFormat {
         super::EntryFormat::MAX_LEAF
     }
 
+    /// The largest leaf that a guest may execute from.
+    pub fn largest_executable_leaf(&self) -> Level {
+        self.largest_leaf()
+    }
+
     /// The first frame that guests cannot have.
     pub fn limit(&self) -> Gfn {
         Gfn::new(1 << (self.ipa_bits - PAGE_SHIFT))

@@ -203,6 +203,18 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
         }
     }
 
+    /// The largest level, up to `level`, of a leaf for `gfn` that takes no table's place.
+    pub fn room(&self, gfn: Gfn, level: Level) -> Level {
+        if gfn >= Self::LIMIT {
+            return level;
+        }
+        let mut cursor = Cursor::<F, M>::new(&self.memory, self.root, gfn);
+        while let Entry::Table(table) = cursor.load() {
+            cursor.descend(TableAddress(table));
+        }
+        level.min(cursor.level())
+    }
+
     /// The leaf that maps `gfn`, and its level. `None` where nothing is mapped.
     ///
     /// The leaf's frame is that of the leaf's first page; see [`leaf_at`].

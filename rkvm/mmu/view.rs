@@ -129,18 +129,28 @@ impl View {
             slot,
             gfn,
             intent,
+            wanted,
         })
     }
 
     fn map(&mut self, mmu: &Mmu, target: &Target, page: &UserPage, sequence: Sequence) -> Attempt {
-        let (level, leaf) = target.leaf(page, &mmu.shared.format);
+        let format = &mmu.shared.format;
+        let level = target.level(format);
         let removed = {
             let mut state = mmu.shared.state.lock();
             if !self.is_current(mmu) || !mmu.subscription.is_current(sequence, target.hvas(level)) {
                 return Attempt::Again;
             }
             let State { table, .. } = &mut *state;
+            // Where the guest has executed it mostly will again: small pages stay, which larger ones would not
+            // let it do.
+            let level = if level > format.largest_executable_leaf() {
+                table.room(target.gfn, level)
+            } else {
+                level
+            };
             let gfn = level.align_down(target.gfn);
+            let leaf = target.leaf(page, level, format);
             match table.map(gfn, level, leaf, &mut self.stock) {
                 Ok(Mapped::New | Mapped::Upgraded | Mapped::Spurious) => {
                     page.mark_used();
@@ -314,26 +324,29 @@ struct Target {
     gfn: Gfn,
     hva: Hva,
     intent: Intent,
+    wanted: Access,
 }
 
 impl Target {
-    /// The largest leaf that the host's own mapping and the slot allow, around the faulting page.
+    /// A leaf of `level` around the faulting page.
     fn leaf(
         &self,
         page: &UserPage,
+        level: Level,
         format: &MemoryFormat,
-    ) -> (Level, Leaf<crate::arch::MemoryType>) {
-        let level = self.level(format);
-        let access = match page.intent() {
-            Intent::Write => Access::ALL,
-            Intent::Read => Access::ALL.without(Access::WRITE),
-        };
-        let leaf = Leaf {
+    ) -> Leaf<crate::arch::MemoryType> {
+        let mut access = Access::ALL;
+        if page.intent() == Intent::Read {
+            access = access.without(Access::WRITE);
+        }
+        if level > format.largest_executable_leaf() {
+            access = access.without(Access::EXECUTE);
+        }
+        Leaf {
             frame: Pfn::new(page.pfn().raw() & !(level.pages() - 1)),
             access,
             memory_type: format.ordinary_memory(),
-        };
-        (level, leaf)
+        }
     }
 
     /// The VMM's memory behind a leaf of `level`, which is aligned like the leaf.
@@ -346,8 +359,13 @@ impl Target {
         }
     }
 
+    /// The largest leaf that the host's own mapping, the slot and the access allow.
     fn level(&self, format: &MemoryFormat) -> Level {
-        let largest = format.largest_leaf();
+        let largest = if self.wanted.contains(Access::EXECUTE) {
+            format.largest_executable_leaf()
+        } else {
+            format.largest_leaf()
+        };
         if largest == Level::Pte || self.slot.is_logged() {
             return Level::Pte;
         }

@@ -195,15 +195,19 @@ impl Platform {
             return Err(EINVAL);
         }
         let ept = self.caps.ept_vpid;
+        let largest_leaf = if ept.has_1g_pages() {
+            Level::Pud
+        } else if ept.has_2m_pages() {
+            Level::Pmd
+        } else {
+            Level::Pte
+        };
         Ok(MemoryFormat {
-            largest_leaf: if virtualization::avoids_itlb_multihit() {
+            largest_leaf,
+            largest_executable_leaf: if virtualization::avoids_itlb_multihit() {
                 Level::Pte
-            } else if ept.has_1g_pages() {
-                Level::Pud
-            } else if ept.has_2m_pages() {
-                Level::Pmd
             } else {
-                Level::Pte
+                largest_leaf
             },
             limit: Gfn::new(1 << (physical_bits() - PAGE_SHIFT)),
         })
@@ -336,6 +340,7 @@ fn physical_bits() -> u32 {
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryFormat {
     largest_leaf: Level,
+    largest_executable_leaf: Level,
     limit: Gfn,
 }
 
@@ -343,6 +348,11 @@ impl MemoryFormat {
     /// The largest leaf that the processors know.
     pub fn largest_leaf(&self) -> Level {
         self.largest_leaf
+    }
+
+    /// The largest leaf that a guest may execute from.
+    pub fn largest_executable_leaf(&self) -> Level {
+        self.largest_executable_leaf
     }
 
     /// The first frame that guests cannot have.

@@ -298,6 +298,24 @@ fn faults_on_what_is_mapped_are_told_apart() {
 }
 
 #[test]
+fn room_ends_where_a_table_is() {
+    let arena = Arena::new(8);
+    let mut table = table(&arena);
+    let room = |table: &Table<'_>, gfn, level| table.room(Gfn::new(gfn), level);
+    assert_eq!(room(&table, 0x201, Level::Pud), Level::Pud);
+
+    let pte = leaf(0x1201, Access::ALL);
+    let mapped = map(&arena, &mut table, 0x201, Level::Pte, pte);
+    assert_eq!(mapped, Ok("new"));
+    assert_eq!(room(&table, 0x201, Level::Pmd), Level::Pte);
+    assert_eq!(room(&table, 0x3ff, Level::Pud), Level::Pte);
+    assert_eq!(room(&table, 0x400, Level::Pud), Level::Pmd);
+    assert_eq!(room(&table, 0x400, Level::Pte), Level::Pte);
+    assert_eq!(room(&table, 0x4_0000, Level::Pud), Level::Pud);
+    assert_eq!(room(&table, u64::MAX, Level::Pmd), Level::Pmd);
+}
+
+#[test]
 fn a_large_leaf_takes_the_place_of_a_table_and_back() {
     let arena = Arena::new(16);
     let mut table = table(&arena);
