@@ -26,6 +26,9 @@ const IO_BYTES: usize = 4;
 
 const _: () = assert!(size_of::<uapi::kvm_run>() <= IO_OFFSET);
 
+/// Data words of KVM_EXIT_INTERNAL_ERROR.
+const INTERNAL_ERROR_WORDS: usize = 16;
+
 /// Bytes of an MMIO access that one exit carries.
 pub const MMIO_BYTES: usize = 8;
 
@@ -338,6 +341,25 @@ impl RunPage {
                 }
             };
             addr_of_mut!((*run).exit_reason).write_volatile(reason);
+        }
+        Reported(())
+    }
+
+    /// Tells the VMM of KVM_EXIT_INTERNAL_ERROR with as many data words as there is room for.
+    pub fn report_internal_error(&self, suberror: u32, data: &[u64]) -> Reported {
+        let run = self.run();
+        let mut words = 0;
+        // SAFETY: as in `request`; the exit reason names this member of the union.
+        unsafe {
+            let internal = addr_of_mut!((*run).__bindgen_anon_1.internal);
+            let room = addr_of_mut!((*internal).data).cast::<u64>();
+            for (index, word) in data.iter().take(INTERNAL_ERROR_WORDS).enumerate() {
+                room.wrapping_add(index).write_volatile(*word);
+                words += 1;
+            }
+            addr_of_mut!((*internal).suberror).write_volatile(suberror);
+            addr_of_mut!((*internal).ndata).write_volatile(words);
+            addr_of_mut!((*run).exit_reason).write_volatile(uapi::KVM_EXIT_INTERNAL_ERROR);
         }
         Reported(())
     }

@@ -223,3 +223,15 @@ TEST(dirty_logging_comes_and_goes)
 	}
 	EXPECT_OK(vm_set_slot(vm, 0, GPA, SIZE, mem, 0));
 }
+
+/* Pages for shadow page tables: with EPT there are none, but VMMs ask for some. */
+TEST(shadow_pages)
+{
+	struct vm *vm = vm_create();
+
+	EXPECT_EQ(kvm_check(vm->fd, KVM_CAP_MMU_SHADOW_CACHE_CONTROL), 1);
+	EXPECT_OK(ioctl(vm->fd, KVM_SET_NR_MMU_PAGES, 64));
+	EXPECT_OK(ioctl(vm->fd, KVM_SET_NR_MMU_PAGES, 1UL << 40));
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_NR_MMU_PAGES, 63), EINVAL);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_NR_MMU_PAGES, 0), EINVAL);
+}

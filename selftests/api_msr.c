@@ -17,6 +17,7 @@
 #define MSR_CSTAR 0xc0000083
 #define MSR_SYSCALL_MASK 0xc0000084
 #define MSR_KERNEL_GS_BASE 0xc0000102
+#define MSR_K7_HWCR 0xc0010015
 #define MSR_KVM_ASYNC_PF_INT 0x4b564d06
 #define MSR_NOWHERE 0x40007777
 
@@ -223,4 +224,21 @@ TEST(two_vcpus_do_not_share_them)
 	EXPECT_EQ(msr_set(second->fd, MSR_LSTAR, 0x2222), 1);
 	EXPECT_EQ(msr_get(first->fd, MSR_LSTAR, &value), 1);
 	EXPECT_EQ(value, 0x1111);
+}
+
+/* An MSR of AMD's that guests look at on every processor: some bits are stored, some ignored. */
+TEST(hwcr)
+{
+	const uint64_t stored = 1UL << 18 | 1UL << 24, ignored = 1UL << 3 | 1UL << 6 | 1UL << 8;
+	struct vcpu *vcpu = vcpu_new(vm_create(), 0);
+	uint64_t value;
+
+	for (int bit = 0; bit < 64; bit++) {
+		const uint64_t wanted = 1UL << bit;
+
+		EXPECT_EQ(msr_set(vcpu->fd, MSR_K7_HWCR, wanted), (wanted & (stored | ignored)) != 0);
+		ASSERT_EQ(msr_get(vcpu->fd, MSR_K7_HWCR, &value), 1);
+		EXPECT_EQ(value, wanted & stored);
+		ASSERT_EQ(msr_set(vcpu->fd, MSR_K7_HWCR, 0), 1);
+	}
 }

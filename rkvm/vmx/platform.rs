@@ -262,6 +262,8 @@ impl Platform {
             | uapi::KVM_CAP_SET_IDENTITY_MAP_ADDR
             | uapi::KVM_CAP_X86_TRIPLE_FAULT_EVENT
             | uapi::KVM_CAP_MSR_PLATFORM_INFO
+            | uapi::KVM_CAP_MMU_SHADOW_CACHE_CONTROL
+            | uapi::KVM_CAP_EXIT_ON_EMULATION_FAILURE
             | uapi::KVM_CAP_ENABLE_CAP
             | uapi::KVM_CAP_ENABLE_CAP_VM => 1,
             uapi::KVM_CAP_SET_GUEST_DEBUG2 => guest_debug::FLAGS as isize,

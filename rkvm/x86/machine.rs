@@ -8,6 +8,7 @@
 //! nothing but memory changes before the last access is through, so that this is invisible.
 
 mod context;
+mod failure;
 mod replay;
 mod segmentation;
 mod task_switch;
@@ -16,7 +17,7 @@ mod translation;
 use crate::{
     host::x86::fpu::InGuest,
     run_page::{Reported, RunPage, UserExit},
-    vmx::{field::EXIT_INSTRUCTION_LENGTH, handle::suberror},
+    vmx::field::EXIT_INSTRUCTION_LENGTH,
     x86::{
         counters::Event as Counted,
         doorbell::Store,
@@ -99,14 +100,9 @@ impl Core {
     ) -> Result<Option<Reported>> {
         // The instruction may look at the local APIC.
         self.fetch_eoi();
-        if let Some(event) = self.events.due {
+        if self.events.due.is_some() {
             // An access made by the delivery of an event, not by an instruction.
-            let info = u64::from(event.info.raw());
-            return Ok(Some(page.report_exit(&UserExit::InternalError {
-                suberror: suberror::DELIVERY_EVENT,
-                data: [info, 0, 0, 0],
-                words: 1,
-            })));
+            return Ok(Some(self.fail_delivery(page)));
         }
         let mut emulation = match self.emulation.take() {
             Some(emulation) => emulation,
@@ -146,7 +142,7 @@ impl Core {
             Some(insn) => insn,
             None => match self.fetch(context) {
                 Ok(fetched) => insn.insert(fetched),
-                Err(stop) => return self.stop(page, stop, context.cpl),
+                Err(stop) => return self.stop(page, stop, context),
             },
         };
         let mut machine = GuestMachine {
@@ -175,12 +171,12 @@ impl Core {
                 self.pending = Pending::Emulation;
                 Some(page.report_exit(&exit))
             }
-            Err(stop) => self.stop(page, stop, context.cpl),
+            Err(stop) => self.stop(page, stop, context),
         }
     }
 
     /// `Some` for what the VMM has to see.
-    fn stop(&mut self, page: &RunPage, stop: Stop, cpl: u8) -> Option<Reported> {
+    fn stop(&mut self, page: &RunPage, stop: Stop, context: &Context) -> Option<Reported> {
         match stop {
             Stop::Exit(exit) => return Some(page.report_exit(&exit)),
             Stop::Raise(event) => self.events.raise(event),
@@ -191,43 +187,33 @@ impl Core {
                     .raise(Event::exception(vector::PAGE_FAULT, code));
             }
             Stop::Retry => (),
-            Stop::Unhandleable if cpl > 0 => {
-                self.counters.count(Counted::FailedEmulation);
-                self.events.raise(Event::INVALID_OPCODE);
-            }
-            Stop::Unhandleable => {
-                self.counters.count(Counted::FailedEmulation);
-                return Some(page.report_exit(&UserExit::InternalError {
-                    suberror: suberror::EMULATION,
-                    data: [0; 4],
-                    words: 0,
-                }));
-            }
+            Stop::Unhandleable => return self.fail_emulation(context, page),
         }
         None
     }
 
     /// Fetches and decodes the instruction at RIP.
-    fn fetch(&mut self, context: &Context) -> Result<Insn, Stop> {
-        let mut bytes = [0; insn::MAX_LENGTH];
+    fn fetch(&mut self, context: &mut Context) -> Result<Insn, Stop> {
+        context.fetched.clear();
         let linear = match context.code_size {
             CodeSize::Bits64 => context.rip,
             _ => u64::from(context.code_base.wrapping_add(context.rip) as u32),
         };
-        let mut length = 0;
         // A page at a time: the instruction may end before a page that is not there.
-        while length < bytes.len() {
+        loop {
+            let length = context.fetched.bytes().len();
             let next = linear.wrapping_add(length as u64);
-            let room = translation::bytes_to_page_end(next).min(bytes.len() - length);
             let gpa = self.translate(context, next, paging::Kind::Fetch)?;
-            let Some(target) = bytes.get_mut(length..length + room) else {
-                break;
-            };
+            let target = context.fetched.room(translation::bytes_to_page_end(next));
+            if target.is_empty() {
+                return Err(Stop::Unhandleable);
+            }
+            let count = target.len();
             self.view
                 .read(self.vm.mmu(), gpa, target)
                 .map_err(|_| Stop::Unhandleable)?;
-            length += room;
-            match insn::decode(context.code_size, bytes.get(..length).unwrap_or(&[])) {
+            context.fetched.extend(count);
+            match insn::decode(context.code_size, context.fetched.bytes()) {
                 Ok(insn) => return Ok(insn),
                 Err(insn::DecodeError::Truncated) => (),
                 Err(insn::DecodeError::TooLong) => {
@@ -236,7 +222,6 @@ impl Core {
                 Err(insn::DecodeError::Unsupported) => return Err(Stop::Unhandleable),
             }
         }
-        Err(Stop::Unhandleable)
     }
 }
 

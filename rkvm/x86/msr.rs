@@ -118,6 +118,12 @@ const FEATURE_CONTROL_LOCK: u64 = 1 << 0;
 const DEBUGCTL_LBR: u64 = 1 << 0;
 const DEBUGCTL_BTF: u64 = 1 << 1;
 
+/// Workarounds for errata, which firmware sets and which have no effect here: TlbCacheDis, FFDis and IgnneEm (AMD's
+/// processor programming references, "Hardware Configuration").
+const HWCR_IGNORED: u64 = 1 << 3 | 1 << 6 | 1 << 8;
+/// McStatusWrEn and TscFreqSel: guests complain where the latter is clear.
+const HWCR_STORED: u64 = 1 << 18 | 1 << 24;
+
 /// A microcode revision, bits 63:32, that no guest takes for an outdated one.
 const MICROCODE_RESET: u64 = 1 << 32;
 
@@ -182,6 +188,7 @@ pub struct Msrs {
     features_enables: u64,
     feature_control: u64,
     power_control: u64,
+    hwcr: u64,
     mtrrs: Mtrrs,
     machine_check: MachineCheck,
     /// The paravirtual interface.
@@ -206,6 +213,7 @@ impl Msrs {
             features_enables: 0,
             feature_control: 0,
             power_control: 0,
+            hwcr: 0,
             mtrrs: Mtrrs::reset(),
             machine_check: MachineCheck::reset(),
             pv: PvMsrs::reset(),
@@ -264,6 +272,7 @@ impl Msrs {
             MSR_MISC_FEATURES_ENABLES => self.features_enables,
             IA32_FEATURE_CONTROL => self.feature_control,
             MSR_POWER_CTL => self.power_control,
+            MSR_K7_HWCR => self.hwcr,
             IA32_XSS if by_vmm || features.has_xsaves() => 0,
             MSR_FSB_FREQ => FSB_FREQ_133_MHZ,
             MSR_EBC_FREQUENCY_ID => EBC_FREQUENCY_RATIO_1,
@@ -338,6 +347,11 @@ impl Msrs {
                 self.feature_control = value;
             }
             MSR_POWER_CTL => self.power_control = value,
+            MSR_K7_HWCR => {
+                let value = value & !HWCR_IGNORED;
+                require(value & !HWCR_STORED == 0)?;
+                self.hwcr = value;
+            }
             IA32_XSS if features.has_xsaves() => require(value == 0)?,
             IA32_XSS if by_vmm => require(value == 0)?,
             _ if mtrr::is_mtrr(msr) => {

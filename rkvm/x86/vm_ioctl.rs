@@ -18,7 +18,7 @@ use kernel::prelude::*;
 pub fn has_ioctl(cmd: u32) -> bool {
     matches!(
         cmd,
-        uapi::RKVM_SET_TSS_ADDR | uapi::RKVM_SET_IDENTITY_MAP_ADDR
+        uapi::RKVM_SET_TSS_ADDR | uapi::RKVM_SET_IDENTITY_MAP_ADDR | uapi::RKVM_SET_NR_MMU_PAGES
     )
 }
 
@@ -30,6 +30,7 @@ pub fn serve(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
         uapi::RKVM_SET_IDENTITY_MAP_ADDR => {
             vm.before_vcpus(EINVAL, || set_identity_map_addr(argument))?;
         }
+        uapi::RKVM_SET_NR_MMU_PAGES => set_nr_mmu_pages(argument.raw())?,
         uapi::RKVM_ENABLE_CAP => enable_cap(vm, &argument.read()?)?,
         uapi::RKVM_GET_TSC_KHZ => return Ok(settings.tsc_khz() as isize),
         uapi::RKVM_SET_TSC_KHZ => {
@@ -56,6 +57,17 @@ fn set_identity_map_addr(argument: UserAddress) -> Result {
     argument.read::<u64>().map(|_| ())
 }
 
+/// KVM_SET_NR_MMU_PAGES: how many pages a VM may have for shadow page tables. There are none with EPT, so that any
+/// number will do. `EINVAL` for fewer than no VM can do with.
+fn set_nr_mmu_pages(pages: usize) -> Result {
+    const FEWEST: usize = 64;
+    if pages >= FEWEST {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
+}
+
 /// KVM_ENABLE_CAP on a VM. `EINVAL` for flags, for capabilities that a VM cannot turn on, and for values that they do
 /// not take.
 fn enable_cap(vm: &Vm, request: &uapi::kvm_enable_cap) -> Result {
@@ -79,6 +91,17 @@ fn enable_cap(vm: &Vm, request: &uapi::kvm_enable_cap) -> Result {
             }
             Ok(())
         }
+        uapi::KVM_CAP_EXIT_ON_EMULATION_FAILURE => match value {
+            0 => {
+                settings.turn_off(Switch::ExitOnEmulationFailure);
+                Ok(())
+            }
+            1 => {
+                settings.turn_on(Switch::ExitOnEmulationFailure);
+                Ok(())
+            }
+            _ => Err(EINVAL),
+        },
         uapi::KVM_CAP_X86_DISABLE_EXITS => {
             vm.before_vcpus(EINVAL, || settings.disable_exits(value))
         }

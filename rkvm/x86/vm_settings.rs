@@ -23,6 +23,8 @@ pub enum Switch {
     TripleFaultEvent,
     /// The guest cannot read MSR_PLATFORM_INFO (KVM_CAP_MSR_PLATFORM_INFO turned off).
     HiddenPlatformInfo,
+    /// The VMM sees instructions that cannot be emulated, whoever executes them (KVM_CAP_EXIT_ON_EMULATION_FAILURE).
+    ExitOnEmulationFailure,
 }
 
 impl Switch {

@@ -2,6 +2,7 @@
 
 //! The registers that an instruction's accesses depend on, as they were when it exited.
 
+use super::failure::Fetched;
 use crate::{
     types::{Gpa, PAGE_OFFSET_MASK},
     vmx::{field::*, vmcs::Loaded},
@@ -52,6 +53,8 @@ pub(super) struct Context {
     /// ES, CS, SS, DS, FS, GS, as far as they were needed.
     pub(super) segments: [Option<SegmentState>; 6],
     pub(super) known: Option<Known>,
+    /// The instruction's own bytes.
+    pub(super) fetched: Fetched,
 }
 
 impl Default for Context {
@@ -67,6 +70,7 @@ impl Default for Context {
             pdptes: [0; 4],
             segments: [None; 6],
             known: None,
+            fetched: Fetched::default(),
         }
     }
 }

@@ -47,7 +47,8 @@ impl Core {
         drop(loaded);
         if context.paging.is_long_mode() {
             // Gates and IRET fault there; it is the guest state that is out of joint.
-            return self.stop(page, Stop::Unhandleable, KERNEL);
+            context.cpl = KERNEL;
+            return self.stop(page, Stop::Unhandleable, &context);
         }
         let request = request(switch, event, context.rip as u32);
         let mut memory = TaskMemory {
@@ -78,7 +79,8 @@ impl Core {
             Err(Failure::NewTask(Fault::Memory(Stop::Retry))) => Some(Stop::Unhandleable),
             Err(Failure::NewTask(Fault::Memory(stop))) => Some(stop),
         };
-        let exit = stop.and_then(|stop| self.stop(page, stop, KERNEL));
+        context.cpl = KERNEL;
+        let exit = stop.and_then(|stop| self.stop(page, stop, &context));
         let is_nmi =
             |event: Option<Event>| event.is_some_and(|event| event.info.kind() == Kind::Nmi);
         if is_nmi(event) && !is_nmi(self.events.due) {

@@ -88,6 +88,8 @@ pub const MSR_PP1_ENERGY_STATUS: u32 = 0x641;
 pub const IA32_TSC_DEADLINE: u32 = 0x6e0;
 /// IA32_XSS.
 pub const IA32_XSS: u32 = 0xda0;
+/// HWCR of AMD processors, which guests of them look at whatever the processor.
+pub const MSR_K7_HWCR: u32 = 0xc001_0015;
 /// IA32_EFER.
 pub const IA32_EFER: u32 = 0xc000_0080;
 /// IA32_STAR.
@@ -150,6 +152,7 @@ pub const SAVED: &[u32] = &[
     MSR_MISC_FEATURES_ENABLES,
     MSR_POWER_CTL,
     IA32_BIOS_SIGN_ID,
+    MSR_K7_HWCR,
     MSR_KVM_WALL_CLOCK,
     MSR_KVM_SYSTEM_TIME,
     MSR_KVM_WALL_CLOCK_NEW,
