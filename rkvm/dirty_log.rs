@@ -13,17 +13,31 @@ use kernel::prelude::*;
 /// The pages that a word of the log stands for.
 pub const PAGES_PER_WORD: u64 = u64::BITS as u64;
 
+/// The marks of a new log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Initial {
+    /// No page counts as written.
+    #[default]
+    Clean,
+    /// All do (KVM_DIRTY_LOG_INITIALLY_SET): the VMM has yet to look at each, and clears what it has looked at.
+    Dirty,
+}
+
 /// A bit for each page of a slot: bit `n % 64` of word `n / 64` is page `n`.
 #[derive(Debug)]
 pub struct DirtyLog(KVVec<AtomicU64>);
 
 impl DirtyLog {
-    /// The log of a slot of `pages` pages, all of them clean. `ENOMEM`.
-    pub fn new(pages: u64) -> Result<Self> {
+    /// The log of a slot of `pages` pages. `ENOMEM`.
+    pub fn new(pages: u64, initial: Initial) -> Result<Self> {
         let words = usize::try_from(pages.div_ceil(PAGES_PER_WORD))?;
         let mut log = KVVec::with_capacity(words, GFP_KERNEL_ACCOUNT)?;
-        for _ in 0..words {
-            log.push(AtomicU64::new(0), GFP_KERNEL_ACCOUNT)?;
+        for first in (0..pages).step_by(PAGES_PER_WORD as usize) {
+            let bits = match initial {
+                Initial::Clean => 0,
+                Initial::Dirty => low_bits(pages.saturating_sub(first)),
+            };
+            log.push(AtomicU64::new(bits), GFP_KERNEL_ACCOUNT)?;
         }
         Ok(Self(log))
     }
@@ -47,13 +61,28 @@ impl DirtyLog {
         }
     }
 
-    /// Takes the marks of a word out of the log.
-    pub fn take(&self, word: usize) -> u64 {
+    /// The marks of a word.
+    pub fn get(&self, word: usize) -> u64 {
         self.0
             .get(word)
-            .filter(|word| word.load(Ordering::SeqCst) != 0)
-            .map_or(0, |word| word.swap(0, Ordering::SeqCst))
+            .map_or(0, |word| word.load(Ordering::SeqCst))
     }
+
+    /// Takes those marks of a word out of the log that `wanted` has.
+    pub fn take(&self, word: usize, wanted: u64) -> u64 {
+        self.0
+            .get(word)
+            .filter(|word| word.load(Ordering::SeqCst) & wanted != 0)
+            .map_or(0, |word| word.fetch_and(!wanted, Ordering::SeqCst) & wanted)
+    }
+}
+
+/// A word with the lowest `count` bits set, or all of them.
+pub fn low_bits(count: u64) -> u64 {
+    u32::try_from(count)
+        .ok()
+        .and_then(|count| 1u64.checked_shl(count))
+        .map_or(u64::MAX, |bit| bit.wrapping_sub(1))
 }
 
 /// The runs of set bits in `bits`, in order.

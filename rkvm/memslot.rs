@@ -14,7 +14,7 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-use crate::dirty_log::DirtyLog;
+use crate::dirty_log::{DirtyLog, Initial};
 use crate::types::{Gfn, Gpa, Hva, PAGE_SHIFT};
 
 /// The number of slots that a VM can have (`KVM_CAP_NR_MEMSLOTS`), as C KVM has it.
@@ -261,7 +261,7 @@ impl Slots {
     }
 
     /// The set after `KVM_SET_USER_MEMORY_REGION` with `region`, for a VM whose frames end at
-    /// `limit`. `None` if the slot is as `region` wants it already.
+    /// `limit` and whose new logs begin as `initial`. `None` if the slot is as `region` wants it already.
     ///
     /// The caller has checked that `userspace_addr` and `memory_size` describe user memory.
     ///
@@ -272,7 +272,12 @@ impl Slots {
     ///   size, the memory or `KVM_MEM_READONLY` of an existing slot would change.
     /// - `EEXIST`: another slot has some of the frames.
     /// - `ENOMEM`.
-    pub fn with_region(&self, region: &Region, limit: Gfn) -> Result<Option<Change>> {
+    pub fn with_region(
+        &self,
+        region: &Region,
+        limit: Gfn,
+        initial: Initial,
+    ) -> Result<Option<Change>> {
         let new = Slot::new(region)?;
         let old = self.by_id(new.id()).copied();
 
@@ -281,7 +286,7 @@ impl Slots {
             None => Stale::Nothing,
             Some(old) if new.pages == 0 => {
                 return Ok(Some(Change {
-                    slots: self.replaced(Some(old), None)?,
+                    slots: self.replaced(Some(old), None, initial)?,
                     stale: Stale::Mappings(old.gfns()),
                 }));
             }
@@ -295,7 +300,7 @@ impl Slots {
                     Stale::Mappings(old.gfns())
                 } else if flags == 0 {
                     return Ok(None);
-                } else if new.is_logged() {
+                } else if new.is_logged() && initial == Initial::Clean {
                     Stale::WriteAccess(new.gfns())
                 } else {
                     Stale::Nothing
@@ -310,7 +315,7 @@ impl Slots {
             return Err(EINVAL);
         }
         Ok(Some(Change {
-            slots: self.replaced(old, Some(new))?,
+            slots: self.replaced(old, Some(new), initial)?,
             stale,
         }))
     }
@@ -329,7 +334,7 @@ impl Slots {
     }
 
     /// The set without `old` and with `new`.
-    fn replaced(&self, old: Option<Slot>, new: Option<Slot>) -> Result<Self> {
+    fn replaced(&self, old: Option<Slot>, new: Option<Slot>, initial: Initial) -> Result<Self> {
         let mut slots =
             KVVec::with_capacity(self.slots.len().saturating_add(1), GFP_KERNEL_ACCOUNT)?;
         slots.extend_from_slice(&self.slots, GFP_KERNEL_ACCOUNT)?;
@@ -345,7 +350,7 @@ impl Slots {
         let start = slots.iter().map(|slot| slot.hvas().start).min();
         let end = slots.iter().map(|slot| slot.hvas().end).max();
         let hull = start.unwrap_or_default()..end.unwrap_or_default();
-        let logs = self.replaced_logs(old, new)?;
+        let logs = self.replaced_logs(old, new, initial)?;
         Ok(Self { slots, logs, hull })
     }
 
@@ -354,6 +359,7 @@ impl Slots {
         &self,
         old: Option<Slot>,
         new: Option<Slot>,
+        initial: Initial,
     ) -> Result<KVVec<(u16, Arc<DirtyLog>)>> {
         let mut logs = KVVec::with_capacity(self.logs.len().saturating_add(1), GFP_KERNEL_ACCOUNT)?;
         for (id, log) in &self.logs {
@@ -364,7 +370,7 @@ impl Slots {
         if let Some(new) = new.filter(Slot::is_logged) {
             let log = match old.and_then(|old| self.log(&old)) {
                 Some(log) => log.clone(),
-                None => Arc::new(DirtyLog::new(new.pages())?, GFP_KERNEL_ACCOUNT)?,
+                None => Arc::new(DirtyLog::new(new.pages(), initial)?, GFP_KERNEL_ACCOUNT)?,
             };
             let index = logs.partition_point(|(id, _)| *id < new.id);
             logs.insert_within_capacity(index, (new.id, log))?;

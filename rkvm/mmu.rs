@@ -43,6 +43,8 @@ use core::{
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
 };
+use dirty::LogMode;
+pub use dirty::{ClearRequest, MODES as LOG_MODES};
 use kernel::{
     prelude::*,
     sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock},
@@ -72,6 +74,7 @@ struct Shared {
     /// Steps with every change of the slots, under `state`; read without.
     slots_generation: AtomicU64,
     users: Users,
+    log_mode: LogMode,
     root: Hpa,
     format: MemoryFormat,
     #[pin]
@@ -95,6 +98,7 @@ impl Mmu {
                 state <- new_spinlock!(State { slots, table }),
                 slots_generation: AtomicU64::new(0),
                 users: Users::new(),
+                log_mode: LogMode::new(),
                 root,
                 format,
                 vcpus <- Group::new(),
@@ -140,7 +144,9 @@ impl Mmu {
         let shared = &self.shared;
         let _update = shared.update.lock();
         let current = shared.state.lock().slots.clone();
-        let Some(change) = current.with_region(&region, shared.format.limit())? else {
+        let Some(change) =
+            current.with_region(&region, shared.format.limit(), shared.log_mode.initial())?
+        else {
             return Ok(());
         };
         let next = Arc::new(change.slots, GFP_KERNEL_ACCOUNT)?;

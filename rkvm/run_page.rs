@@ -54,6 +54,19 @@ pub struct PortAccess {
     pub count: u32,
 }
 
+/// An access to an MSR that the VMM has to carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MsrAccess {
+    /// [`Direction::In`] for RDMSR.
+    pub direction: Direction,
+    /// The MSR.
+    pub index: u32,
+    /// KVM_MSR_EXIT_REASON_: why the access is the VMM's.
+    pub reason: u32,
+    /// What the guest writes.
+    pub data: u64,
+}
+
 /// Why KVM_RUN returns to the VMM.
 #[derive(Clone, Copy, Debug)]
 pub enum UserExit {
@@ -67,6 +80,8 @@ pub enum UserExit {
         data: [u8; MMIO_BYTES],
         len: usize,
     },
+    /// KVM_EXIT_X86_RDMSR or KVM_EXIT_X86_WRMSR.
+    Msr(MsrAccess),
     /// KVM_EXIT_HLT.
     Hlt,
     /// KVM_EXIT_SHUTDOWN.
@@ -300,6 +315,18 @@ impl RunPage {
                     addr_of_mut!((*mmio).is_write).write_volatile(1);
                     uapi::KVM_EXIT_MMIO
                 }
+                UserExit::Msr(access) => {
+                    let msr = addr_of_mut!((*detail).msr);
+                    addr_of_mut!((*msr).error).write_volatile(0);
+                    addr_of_mut!((*msr).pad).write_volatile([0; 7]);
+                    addr_of_mut!((*msr).reason).write_volatile(access.reason);
+                    addr_of_mut!((*msr).index).write_volatile(access.index);
+                    addr_of_mut!((*msr).data).write_volatile(access.data);
+                    match access.direction {
+                        Direction::In => uapi::KVM_EXIT_X86_RDMSR,
+                        Direction::Out => uapi::KVM_EXIT_X86_WRMSR,
+                    }
+                }
                 UserExit::Hlt => uapi::KVM_EXIT_HLT,
                 UserExit::Shutdown => uapi::KVM_EXIT_SHUTDOWN,
                 UserExit::Interrupted => uapi::KVM_EXIT_INTR,
@@ -369,6 +396,17 @@ impl RunPage {
         let run = self.run();
         // SAFETY: as in `request`; any bytes are valid.
         unsafe { addr_of_mut!((*run).__bindgen_anon_1.mmio.data).read_volatile() }
+    }
+
+    /// The VMM's answer to [`UserExit::Msr`]: what was read. `None` if the access is to fault.
+    pub fn msr_data(&self) -> Option<u64> {
+        let run = self.run();
+        // SAFETY: as in `request`; any bytes are valid.
+        unsafe {
+            let msr = addr_of_mut!((*run).__bindgen_anon_1.msr);
+            let refused = addr_of_mut!((*msr).error).read_volatile() != 0;
+            (!refused).then(|| addr_of_mut!((*msr).data).read_volatile())
+        }
     }
 
     /// Puts one item of at most 4 bytes where the VMM finds it.

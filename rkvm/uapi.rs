@@ -5,7 +5,7 @@
 // UNSAFETY: says which bindgen types are plain data.
 #![expect(unsafe_code)]
 
-use crate::host::bindings as uapi;
+use crate::{host::bindings as uapi, mmu::ClearRequest};
 use kernel::{
     prelude::*,
     transmute::{AsBytes, FromBytes},
@@ -34,6 +34,7 @@ plain!(
     uapi::kvm_userspace_memory_region,
     uapi::kvm_userspace_memory_region2,
     uapi::kvm_dirty_log,
+    uapi::kvm_clear_dirty_log,
     uapi::kvm_ioeventfd,
     uapi::kvm_irqfd,
     uapi::kvm_coalesced_mmio_zone,
@@ -65,6 +66,7 @@ plain!(
     uapi::kvm_xcrs,
     uapi::kvm_debugregs,
     uapi::kvm_vcpu_events,
+    uapi::kvm_pre_fault_memory,
     uapi::kvm_sregs2,
     uapi::kvm_guest_debug,
     uapi::kvm_x86_mce,
@@ -75,6 +77,7 @@ plain!(
     uapi::kvm_reinject_control,
     uapi::kvm_msi,
     uapi::kvm_mp_state,
+    crate::x86::msr::filter::FilterRequest,
     crate::x86::ioapic::IoapicState,
     crate::x86::pic::PicState,
     crate::x86::pit::PitState,
@@ -88,6 +91,20 @@ impl uapi::kvm_dirty_log {
     pub fn bitmap(&self) -> UserAddress {
         // SAFETY: any bytes are a valid integer, and those of the union came from user space.
         UserAddress::new(unsafe { self.__bindgen_anon_1.padding2 } as usize)
+    }
+}
+
+impl uapi::kvm_clear_dirty_log {
+    /// The request, without the union in it.
+    pub fn request(&self) -> ClearRequest {
+        // SAFETY: any bytes are a valid integer, and those of the union came from user space.
+        let bitmap = unsafe { self.__bindgen_anon_1.padding2 };
+        ClearRequest {
+            slot: self.slot,
+            pages: self.num_pages,
+            first: self.first_page,
+            bitmap: UserAddress::new(bitmap as usize),
+        }
     }
 }
 
@@ -117,7 +134,7 @@ unsafe impl<T: Plain> FromBytes for Bytes<T> {}
 unsafe impl<T: Plain> AsBytes for Bytes<T> {}
 
 /// The argument of an ioctl as an address in user space.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct UserAddress(usize);
 
 impl UserAddress {

@@ -137,6 +137,11 @@ impl Vm {
                 let log = UserAddress::new(arg).read::<uapi::kvm_dirty_log>()?;
                 this.mmu.get_dirty_log(log.slot, log.bitmap()).map(|()| 0)
             }
+            uapi::RKVM_CLEAR_DIRTY_LOG => {
+                let log = UserAddress::new(arg).read::<uapi::kvm_clear_dirty_log>()?;
+                this.mmu.clear_dirty_log(&log.request()).map(|()| 0)
+            }
+            uapi::RKVM_ENABLE_CAP => this.enable_cap(cmd, UserAddress::new(arg)),
             uapi::RKVM_IOEVENTFD => {
                 let request = UserAddress::new(arg).read::<uapi::kvm_ioeventfd>()?;
                 this.io.ioeventfd(&request).map(|()| 0)
@@ -157,6 +162,18 @@ impl Vm {
             uapi::RKVM_GET_STATS_FD => stats_file::create(c"kvm-vm-stats", this.clone()),
             uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(&this.platform, arg)),
             _ => arch::VmState::ioctl(this, cmd, UserAddress::new(arg)),
+        }
+    }
+
+    /// KVM_ENABLE_CAP: what every architecture has, or the architecture's own.
+    fn enable_cap(&self, cmd: u32, argument: UserAddress) -> Result<isize> {
+        let request = argument.read::<uapi::kvm_enable_cap>()?;
+        let [value, ..] = request.args;
+        match (request.flags, request.cap) {
+            (0, uapi::KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) => {
+                self.mmu.set_log_mode(value).map(|()| 0)
+            }
+            _ => arch::VmState::ioctl(self, cmd, argument),
         }
     }
 
@@ -213,6 +230,7 @@ impl VmFile {
                 | uapi::RKVM_SET_USER_MEMORY_REGION
                 | uapi::RKVM_SET_USER_MEMORY_REGION2
                 | uapi::RKVM_GET_DIRTY_LOG
+                | uapi::RKVM_CLEAR_DIRTY_LOG
                 | uapi::RKVM_IOEVENTFD
                 | uapi::RKVM_IRQFD
                 | uapi::RKVM_REGISTER_COALESCED_MMIO

@@ -26,6 +26,8 @@ pub mod machine;
 pub mod message;
 pub mod msr;
 mod msr_backing;
+pub mod msr_filter;
+pub mod msr_io;
 pub mod paging;
 pub mod pic;
 pub mod pit;

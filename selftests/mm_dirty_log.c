@@ -334,3 +334,135 @@ TEST_LIMIT(while_vcpus_write, 60)
 		EXPECT_EQ(copy[i], VCPUS * ROUNDS);
 	expect_log(vcpus[0]->vm, SLOT, PAGES, 0, 0);
 }
+
+/* --- KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: the VMM takes marks itself --- */
+
+static int manual_mode(struct vm *vm, uint64_t mode)
+{
+	const struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .args[0] = mode,
+	};
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+}
+
+static int log_clear(struct vm *vm, uint64_t first, uint32_t pages, void *bitmap)
+{
+	struct kvm_clear_dirty_log log = {
+		.slot = SLOT, .first_page = first, .num_pages = pages, .dirty_bitmap = bitmap,
+	};
+
+	return ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG, &log);
+}
+
+/* The log has the pages from first to end and no others, and keeps them. */
+static void expect_marks(struct vm *vm, size_t first, size_t end)
+{
+	uint64_t *bitmap = log_take(vm, SLOT, PAGES);
+	size_t wrong = 0;
+
+	for (size_t i = 0; i < log_words(PAGES) * WORD_BITS; i++)
+		wrong += log_has(bitmap, i) != (first <= i && i < end);
+	EXPECT_EQ(wrong, 0);
+	free(bitmap);
+}
+
+TEST(manual_modes)
+{
+	struct vm *vm = vm_create();
+
+	EXPECT_EQ(kvm_check(vm->fd, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2),
+		  KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET);
+	EXPECT_ERRNO(manual_mode(vm, KVM_DIRTY_LOG_INITIALLY_SET), EINVAL);
+	EXPECT_ERRNO(manual_mode(vm, 4), EINVAL);
+	EXPECT_OK(manual_mode(vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
+				  KVM_DIRTY_LOG_INITIALLY_SET));
+	EXPECT_OK(manual_mode(vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE));
+	EXPECT_OK(manual_mode(vm, 0));
+}
+
+TEST(marks_stay_until_they_are_cleared)
+{
+	uint8_t *mem = mem_new(PAGES * PAGE_SIZE);
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, sweep);
+	struct vm *vm = vcpu->vm;
+	uint64_t bits[4];
+
+	ASSERT_OK(manual_mode(vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE));
+	ASSERT_OK(set_flags(vcpu, PAGES, mem, KVM_MEM_LOG_DIRTY_PAGES));
+	guest_fill(vcpu, SWEEP_GPA + 60 * PAGE_SIZE, 10, 1);
+	expect_marks(vm, 60, 70);
+	expect_marks(vm, 60, 70);
+	/* Only what the bitmap names, of the pages that the request names */
+	memset(bits, 0xff, sizeof(bits));
+	ASSERT_OK(log_clear(vm, 64, 64, bits));
+	expect_marks(vm, 60, 64);
+	bits[0] = 1UL << 60 | 1UL << 61;
+	ASSERT_OK(log_clear(vm, 0, 64, bits));
+	expect_marks(vm, 62, 64);
+	bits[0] = 0;
+	ASSERT_OK(log_clear(vm, 0, 64, bits));
+	expect_marks(vm, 62, 64);
+	/* What was cleared is marked anew by the next write, what was not stays marked. */
+	guest_fill(vcpu, SWEEP_GPA + 61 * PAGE_SIZE, 5, 2);
+	expect_marks(vm, 61, 66);
+	memset(bits, 0xff, sizeof(bits));
+	ASSERT_OK(log_clear(vm, 0, PAGES, bits));
+	expect_marks(vm, 0, 0);
+	guest_fill(vcpu, SWEEP_GPA, PAGES, 3);
+	expect_marks(vm, 0, PAGES);
+	/* The last pages, which are no whole word */
+	ASSERT_OK(log_clear(vm, 192, PAGES - 192, bits));
+	expect_marks(vm, 0, 192);
+	EXPECT_EQ(host_mismatches(mem, PAGES, 3), 0);
+}
+
+/* All marks are there at first, so that nothing needs to fault until some are cleared. */
+TEST(all_marks_at_first)
+{
+	uint8_t *mem = mem_new(PAGES * PAGE_SIZE);
+	struct vcpu *vcpu = sweep_new(mem, PAGES);
+	struct vm *vm = vcpu->vm;
+	uint64_t bits[4];
+
+	memset(bits, 0xff, sizeof(bits));
+	ASSERT_OK(manual_mode(vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
+				  KVM_DIRTY_LOG_INITIALLY_SET));
+	guest_fill(vcpu, SWEEP_GPA, PAGES, 1);
+	ASSERT_OK(set_flags(vcpu, PAGES, mem, KVM_MEM_LOG_DIRTY_PAGES));
+	expect_marks(vm, 0, PAGES);
+	guest_fill(vcpu, SWEEP_GPA, PAGES, 2);
+	expect_marks(vm, 0, PAGES);
+	ASSERT_OK(log_clear(vm, 0, PAGES, bits));
+	expect_marks(vm, 0, 0);
+	guest_fill(vcpu, SWEEP_GPA + 10 * PAGE_SIZE, 100, 3);
+	expect_marks(vm, 10, 110);
+}
+
+TEST(what_can_be_cleared)
+{
+	struct vcpu *vcpu = logged_new(mem_new(PAGES * PAGE_SIZE), PAGES);
+	struct vm *vm = vcpu->vm;
+	uint8_t *nowhere = mem_new(PAGE_SIZE);
+	uint64_t bits[4] = { 0 };
+
+	/* Without the mode, too */
+	EXPECT_OK(log_clear(vm, 0, PAGES, bits));
+	EXPECT_OK(log_clear(vm, 0, 0, bits));
+	EXPECT_OK(log_clear(vm, 128, 64, bits));
+	EXPECT_ERRNO(log_clear(vm, 1, 64, bits), EINVAL);
+	EXPECT_ERRNO(log_clear(vm, 0, 63, bits), EINVAL);
+	EXPECT_ERRNO(log_clear(vm, 192, 9, bits), EINVAL);
+	EXPECT_OK(log_clear(vm, 192, 8, bits));
+	EXPECT_ERRNO(log_clear(vm, 256, 0, bits), EINVAL);
+	EXPECT_ERRNO(log_clear(vm, 0, 256, bits), EINVAL);
+	EXPECT_ERRNO(log_clear(vm, 1UL << 63, 64, bits), EINVAL);
+	ASSERT_OK(munmap(nowhere, PAGE_SIZE));
+	EXPECT_ERRNO(log_clear(vm, 0, 64, nowhere), EFAULT);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG,
+			   &(struct kvm_clear_dirty_log){ .slot = 0, .dirty_bitmap = bits }),
+		     ENOENT);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG,
+			   &(struct kvm_clear_dirty_log){ .slot = 0x7ffe, .dirty_bitmap = bits }),
+		     EINVAL);
+}

@@ -112,6 +112,20 @@ impl View {
         }
     }
 
+    /// Maps the page of a frame for reading, as a fault would; sleeps. The frame after what is mapped now. `ENOENT` where
+    /// no slot is, and the errors of [`View::fault`].
+    pub fn pre_fault(&mut self, mmu: &Mmu, gfn: Gfn) -> Result<Gfn> {
+        if self.fault(mmu, gfn, Access::READ)? == Fault::Mmio {
+            return Err(ENOENT);
+        }
+        let level = match self.target(gfn, Access::READ) {
+            Some(target) => target.level(&mmu.shared.format),
+            None => Level::Pte,
+        };
+        let first = level.align_down(gfn);
+        first.checked_add(level.pages()).ok_or(EINVAL)
+    }
+
     /// What a fault is about. `None` if it is MMIO.
     fn target(&mut self, gfn: Gfn, wanted: Access) -> Option<Target> {
         let slot = *self.slots.find(gfn, &mut self.hint)?;

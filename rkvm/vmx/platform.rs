@@ -263,6 +263,9 @@ impl Platform {
             | uapi::KVM_CAP_X86_TRIPLE_FAULT_EVENT
             | uapi::KVM_CAP_MSR_PLATFORM_INFO
             | uapi::KVM_CAP_MMU_SHADOW_CACHE_CONTROL
+            | uapi::KVM_CAP_X86_USER_SPACE_MSR
+            | uapi::KVM_CAP_X86_MSR_FILTER
+            | uapi::KVM_CAP_PRE_FAULT_MEMORY
             | uapi::KVM_CAP_EXIT_ON_EMULATION_FAILURE
             | uapi::KVM_CAP_ENABLE_CAP
             | uapi::KVM_CAP_ENABLE_CAP_VM => 1,

@@ -76,10 +76,21 @@ pub enum Leave {
     SplitLock(u64),
     /// The guest's PAUSE loop waits for another of its processors.
     Spin,
+    /// The VMM has set another MSR filter.
+    MsrFilter,
     /// The machine is being rebooted.
     GoingDown,
     /// The VMM has to act, and has been told.
     User(Reported),
+}
+
+/// What became of changes that others have made.
+#[derive(PartialEq, Eq)]
+enum Changes {
+    /// The guest can be entered.
+    Taken,
+    /// Process context has to take up another MSR filter.
+    MsrFilter,
 }
 
 impl Core {
@@ -122,6 +133,10 @@ impl Core {
             }
             Leave::Spin => {
                 cpu::yield_to_others();
+                Ok(None)
+            }
+            Leave::MsrFilter => {
+                self.refresh_msr_filter();
                 Ok(None)
             }
             Leave::GoingDown => Err(EIO),
@@ -241,7 +256,10 @@ impl Core {
             self.kick.leave();
             return Leave::Paravirtual;
         }
-        self.flush_stale_translations();
+        if self.take_changes() == Changes::MsrFilter {
+            self.kick.leave();
+            return Leave::MsrFilter;
+        }
         fpu.ensure_loaded(&irq_off);
         let extended = ExtendedState::enter(self, &irq_off);
         self.debug.enter(&irq_off);
@@ -293,11 +311,14 @@ impl Core {
     }
 
     /// Translations that this CPU may have cached for the guest, from before it was here last or from before
-    /// a mapping went, are flushed before it runs.
+    /// a mapping went, are flushed before it runs. Another MSR filter steps the same generation.
     #[inline(always)]
-    fn flush_stale_translations(&mut self) {
+    fn take_changes(&mut self) -> Changes {
         let generation = self.vm.mmu().vcpus().generation().current();
         if self.moved || self.flushed != generation {
+            if self.has_stale_msr_filter() {
+                return Changes::MsrFilter;
+            }
             let single = self.platform().caps.ept_vpid.has_invept_single_context();
             invept(if single {
                 InveptScope::Context(self.eptp.into())
@@ -308,6 +329,7 @@ impl Core {
             self.moved = false;
             self.flushed = generation;
         }
+        Changes::Taken
     }
 
     /// What is cached of the guest's translations is flushed before it runs again.

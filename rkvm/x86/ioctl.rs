@@ -7,6 +7,7 @@ mod events;
 mod fpu;
 mod lapic;
 mod machine_check;
+mod pre_fault;
 mod sregs;
 pub mod sync_regs;
 mod tsc;
@@ -62,6 +63,7 @@ pub fn is_vcpu_ioctl(cmd: u32) -> bool {
             | uapi::RKVM_GET_DEVICE_ATTR
             | uapi::RKVM_SET_DEVICE_ATTR
             | uapi::RKVM_ENABLE_CAP
+            | uapi::RKVM_PRE_FAULT_MEMORY
             | uapi::RKVM_SMI
             | uapi::RKVM_KVMCLOCK_CTRL
             | uapi::RKVM_GET_LAPIC
@@ -109,6 +111,7 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
         uapi::RKVM_ENABLE_CAP => {
             enable_cap(core, &argument.read()?)?;
         }
+        uapi::RKVM_PRE_FAULT_MEMORY => pre_fault::serve(core, argument)?,
         uapi::RKVM_KVMCLOCK_CTRL => core.stop_clock()?,
         uapi::RKVM_GET_LAPIC => argument.write_bytes(&lapic::get(core)?)?,
         uapi::RKVM_SET_LAPIC => {

@@ -24,6 +24,7 @@ use crate::{
         emulate::{self, string, AccessKind, Machine, Outcome, XMM_SIZE},
         event::{vector, Event},
         insn::{self, AddressSize, CodeSize, Gpr, Insn, Op, Segment, Xmm},
+        msr_io,
         paging::{self, ErrorCode},
         port,
         regs::{
@@ -76,6 +77,10 @@ impl Core {
             Pending::None => Ok(None),
             Pending::Port(io) => {
                 port::finish(self, page, &io);
+                Ok(None)
+            }
+            Pending::Msr(io) => {
+                msr_io::finish(self, page, &io);
                 Ok(None)
             }
             Pending::Emulation => {

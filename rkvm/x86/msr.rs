@@ -8,6 +8,7 @@
 //! VMM, for whom it ends KVM_GET_MSRS or KVM_SET_MSRS.
 
 pub mod bitmap;
+pub mod filter;
 pub mod index;
 pub mod machine_check;
 pub mod mtrr;
@@ -36,6 +37,8 @@ pub enum Refusal {
     Unsupported,
     /// The value, or writing at all, is not allowed.
     Invalid,
+    /// The VMM's filter denies it.
+    Filtered,
 }
 
 /// Registers that the processor holds while the vCPU runs.

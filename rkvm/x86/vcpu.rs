@@ -34,6 +34,8 @@ use crate::{
         ioctl::{self, sync_regs},
         machine::Emulation,
         msr::{Msrs, Role, PAT_RESET},
+        msr_filter::VcpuFilter,
+        msr_io::MsrIo,
         port::PortIo,
         pv::Pv,
         regs::{reset, rules::PagingState, Cr4, Efer, Rflags, Xcr0},
@@ -54,6 +56,8 @@ pub enum Pending {
     None,
     /// IN, OUT, INS or OUTS.
     Port(PortIo),
+    /// RDMSR or WRMSR.
+    Msr(MsrIo),
     /// An instruction that accesses MMIO.
     Emulation,
 }
@@ -82,6 +86,8 @@ pub struct Core {
     pub host: HostState,
     /// Registers in the VMCS and general registers.
     pub guest: GuestState,
+    /// The MSRs that the VMM answers for.
+    pub msr_filter: VcpuFilter,
     /// Stored MSRs.
     pub msrs: KBox<Msrs>,
     /// MSRs that are in the host's registers while the vCPU runs.
@@ -222,6 +228,7 @@ impl Core {
             host: HostState::default(),
             guest: GuestState::new(&platform.caps),
             msrs: KBox::new(Msrs::new(role, &platform.feature_msrs), GFP_KERNEL_ACCOUNT)?,
+            msr_filter: VcpuFilter::default(),
             guest_msrs: GuestMsrs::default(),
             kernel_gs_base: 0,
             tsc_offset: 0,
@@ -295,7 +302,7 @@ impl Core {
         loaded.write(EXIT_CONTROLS, self.controls.exit.raw());
         loaded.write(ENTRY_CONTROLS, self.controls.entry.raw());
         loaded.write(EXCEPTION_BITMAP, EXITING_EXCEPTIONS);
-        loaded.write(MSR_BITMAP, self.platform().msr_bitmap().raw());
+        self.set_msr_bitmap(loaded);
         loaded.write(EPT_POINTER, self.eptp.into());
         loaded.write(VMCS_LINK_POINTER, u64::MAX);
         if self

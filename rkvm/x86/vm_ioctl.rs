@@ -8,7 +8,7 @@ use crate::{
     uapi::UserAddress,
     vm::Vm,
     x86::{
-        interrupts,
+        interrupts, msr_filter,
         vm_settings::{Switch, VmSettings},
     },
 };
@@ -18,7 +18,10 @@ use kernel::prelude::*;
 pub fn has_ioctl(cmd: u32) -> bool {
     matches!(
         cmd,
-        uapi::RKVM_SET_TSS_ADDR | uapi::RKVM_SET_IDENTITY_MAP_ADDR | uapi::RKVM_SET_NR_MMU_PAGES
+        uapi::RKVM_SET_TSS_ADDR
+            | uapi::RKVM_SET_IDENTITY_MAP_ADDR
+            | uapi::RKVM_SET_NR_MMU_PAGES
+            | uapi::RKVM_X86_SET_MSR_FILTER
     )
 }
 
@@ -30,6 +33,7 @@ pub fn serve(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
         uapi::RKVM_SET_IDENTITY_MAP_ADDR => {
             vm.before_vcpus(EINVAL, || set_identity_map_addr(argument))?;
         }
+        uapi::RKVM_X86_SET_MSR_FILTER => msr_filter::set(vm, argument)?,
         uapi::RKVM_SET_NR_MMU_PAGES => set_nr_mmu_pages(argument.raw())?,
         uapi::RKVM_ENABLE_CAP => enable_cap(vm, &argument.read()?)?,
         uapi::RKVM_GET_TSC_KHZ => return Ok(settings.tsc_khz() as isize),
@@ -91,6 +95,7 @@ fn enable_cap(vm: &Vm, request: &uapi::kvm_enable_cap) -> Result {
             }
             Ok(())
         }
+        uapi::KVM_CAP_X86_USER_SPACE_MSR => settings.set_msr_exits(value),
         uapi::KVM_CAP_EXIT_ON_EMULATION_FAILURE => match value {
             0 => {
                 settings.turn_off(Switch::ExitOnEmulationFailure);

@@ -4,11 +4,14 @@
 
 use crate::{
     host::{
-        bindings::{KVM_X86_DISABLE_EXITS_HLT, KVM_X86_DISABLE_EXITS_PAUSE},
+        bindings::{
+            KVM_MSR_EXIT_REASON_FILTER, KVM_MSR_EXIT_REASON_INVAL, KVM_MSR_EXIT_REASON_UNKNOWN,
+            KVM_X86_DISABLE_EXITS_HLT, KVM_X86_DISABLE_EXITS_PAUSE,
+        },
         x86::tsc_frequency,
     },
     vmx::controls::{ControlSet, PrimaryControls, SecondaryControls},
-    x86::{tsc, MAX_VCPU_ID},
+    x86::{msr::Refusal, tsc, MAX_VCPU_ID},
 };
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
@@ -39,6 +42,8 @@ pub struct VmSettings {
     /// One more than the largest vCPU id; 0 as long as the VMM has not said.
     vcpu_id_limit: AtomicU32,
     tsc_khz: AtomicU32,
+    /// KVM_MSR_EXIT_REASON_: refused accesses that the VMM sees.
+    msr_exits: AtomicU32,
     switches: AtomicU32,
 }
 
@@ -49,6 +54,7 @@ impl VmSettings {
             disabled_exits: AtomicU32::new(0),
             vcpu_id_limit: AtomicU32::new(0),
             tsc_khz: AtomicU32::new(tsc_frequency::khz()),
+            msr_exits: AtomicU32::new(0),
             switches: AtomicU32::new(0),
         }
     }
@@ -76,6 +82,29 @@ impl VmSettings {
         }
         self.disabled_exits.fetch_or(exits, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// KVM_CAP_X86_USER_SPACE_MSR: the reasons for which refused MSR accesses are the VMM's. `EINVAL` for others
+    /// than there are.
+    pub fn set_msr_exits(&self, reasons: u64) -> Result {
+        const ALL: u32 =
+            KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER;
+        let reasons = u32::try_from(reasons).map_err(|_| EINVAL)?;
+        if reasons & !ALL != 0 {
+            return Err(EINVAL);
+        }
+        self.msr_exits.store(reasons, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Why an MSR access of the guest's is refused, KVM_MSR_EXIT_REASON_, if the VMM wants to see it.
+    pub fn msr_exit_reason(&self, refusal: Refusal) -> Option<u32> {
+        let reason = match refusal {
+            Refusal::Unsupported => KVM_MSR_EXIT_REASON_UNKNOWN,
+            Refusal::Invalid => KVM_MSR_EXIT_REASON_INVAL,
+            Refusal::Filtered => KVM_MSR_EXIT_REASON_FILTER,
+        };
+        (self.msr_exits.load(Ordering::Relaxed) & reason != 0).then_some(reason)
     }
 
     /// The controls that vCPUs run with, made from those that they would have.

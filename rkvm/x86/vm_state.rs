@@ -10,6 +10,7 @@ use crate::{
     x86::{
         clock::VmClock,
         interrupts::{self, Interrupts, Kind},
+        msr_filter::VmFilter,
         vm_ioctl,
         vm_settings::VmSettings,
     },
@@ -27,6 +28,8 @@ pub struct VmState {
     /// Ticks for the 8254, if there is one. Goes before what it ticks.
     pit_timer: SetOnce<Pin<KBox<Timer<Interrupts>>>>,
     interrupts: Arc<Interrupts>,
+    #[pin]
+    msr_filter: VmFilter,
     /// What else the VMM has chosen.
     pub settings: VmSettings,
 }
@@ -39,6 +42,7 @@ impl VmState {
             clock <- VmClock::new(),
             pit_timer: SetOnce::new(),
             interrupts,
+            msr_filter <- VmFilter::new(),
             settings: VmSettings::new(),
         }))
     }
@@ -46,6 +50,11 @@ impl VmState {
     /// TSC and paravirtual clock.
     pub fn clock(&self) -> &VmClock {
         &self.clock
+    }
+
+    /// The MSRs that the VMM answers for.
+    pub fn msr_filter(&self) -> &VmFilter {
+        &self.msr_filter
     }
 
     /// The interrupt controllers.

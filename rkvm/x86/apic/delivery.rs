@@ -78,14 +78,20 @@ impl Core {
         }
     }
 
+    /// Whether the processor has the registers of the local APIC.
+    pub fn has_virtual_x2apic(&self) -> bool {
+        let apic = self.apic.as_ref();
+        apic.is_some_and(|apic| apic.delivery.is_virtual())
+    }
+
     #[cold]
     fn change_delivery(&mut self, loaded: &Loaded) {
         let Some(apic) = &mut self.apic else {
             return;
         };
         let platform = self.vm.platform();
-        let msr_bitmap = match (platform.x2apic_msr_bitmap(), &apic.delivery) {
-            (Some(x2apic), Delivery::Software) => {
+        match (platform.x2apic_msr_bitmap(), &apic.delivery) {
+            (Some(_), Delivery::Software) => {
                 apic.delivery = Delivery::Virtual(Handover {
                     knowledge: Knowledge::Exact,
                     eoi_generation: None,
@@ -95,18 +101,16 @@ impl Core {
                 loaded.write(VIRTUAL_APIC_ADDRESS, page.raw());
                 loaded.write(TPR_THRESHOLD, 0);
                 self.controls = self.controls.with_virtual_x2apic();
-                x2apic
             }
             _ => {
                 apic.lapic();
                 apic.delivery = Delivery::Software;
                 self.controls = self.controls.without_virtual_x2apic();
-                platform.msr_bitmap()
             }
-        };
+        }
         loaded.write(PRIMARY_CONTROLS, self.controls.primary.raw());
         loaded.write(SECONDARY_CONTROLS, self.controls.secondary.raw());
-        loaded.write(MSR_BITMAP, msr_bitmap.raw());
+        self.set_msr_bitmap(loaded);
     }
 
     /// The vector of the interrupt whose delivery an exit has cut short, where the processor delivers and cannot tell

@@ -8,7 +8,7 @@
 use crate::x86::{
     lapic::{Access, Register, FIRST_MSR, LAST_MSR},
     message::ApicMode,
-    msr::index::*,
+    msr::{filter::Accesses, index::*},
 };
 
 /// Size of the bitmap in bytes.
@@ -100,10 +100,33 @@ const READS: usize = 0;
 /// Offset of the bits for WRMSR.
 const WRITES: usize = 2048;
 
+/// Makes accesses exit that would not, but that `exits` is true for.
+pub fn restrict(bitmap: &mut [u8; SIZE], exits: impl Fn(u32, Accesses) -> bool) {
+    let parts = [(READS, Accesses::READ), (WRITES, Accesses::WRITE)];
+    for (msr, (part, access)) in all().flat_map(|msr| parts.map(|part| (msr, part))) {
+        let Some((byte, mask)) = position(msr, part) else {
+            continue;
+        };
+        if let Some(byte) = bitmap.get_mut(byte) {
+            if *byte & mask == 0 && exits(msr, access) {
+                *byte |= mask;
+            }
+        }
+    }
+}
+
+/// MSRs of each of the two ranges that the bitmap has.
+const RANGE: u32 = 0x2000;
+/// The first of the second range.
+const HIGH: u32 = 0xc000_0000;
+
+/// All MSRs that the bitmap has.
+fn all() -> impl Iterator<Item = u32> {
+    (0..RANGE).chain(HIGH..HIGH + RANGE)
+}
+
 /// The byte and bit of an MSR; none for MSRs outside of the two ranges, which always exit.
 const fn position(msr: u32, part: usize) -> Option<(usize, u8)> {
-    const RANGE: u32 = 0x2000;
-    const HIGH: u32 = 0xc000_0000;
     const HIGH_OFFSET: usize = 1024;
     let (offset, within) = match msr {
         0..RANGE => (0, msr),

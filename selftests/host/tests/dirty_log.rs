@@ -8,15 +8,15 @@ use std::thread;
 use kernel::sync::Arc;
 use proptest::prelude::*;
 
-use rkvm_host::dirty_log::{runs, DirtyLog};
-use rkvm_host::memslot::{Region, Slot, Slots};
+use rkvm_host::dirty_log::{low_bits, runs, DirtyLog, Initial};
+use rkvm_host::memslot::{Region, Slot, Slots, Stale};
 use rkvm_host::types::Gfn;
 
 const LIMIT: Gfn = Gfn::new(1 << 24);
 const LOGGED: u32 = 1;
 
 fn taken(log: &DirtyLog) -> Vec<u64> {
-    let words = (0..log.words()).map(|word| (word as u64, log.take(word)));
+    let words = (0..log.words()).map(|word| (word as u64, log.take(word, u64::MAX)));
     words
         .flat_map(|(word, bits)| {
             runs(bits)
@@ -29,13 +29,13 @@ fn taken(log: &DirtyLog) -> Vec<u64> {
 #[test]
 fn a_log_has_a_bit_for_each_page_in_whole_words() {
     for (pages, words) in [(1, 1), (64, 1), (65, 2), (128, 2), (129, 3)] {
-        assert_eq!(DirtyLog::new(pages).unwrap().words(), words);
+        assert_eq!(DirtyLog::new(pages, Initial::Clean).unwrap().words(), words);
     }
 }
 
 #[test]
 fn marks_are_taken_once() {
-    let log = DirtyLog::new(200).unwrap();
+    let log = DirtyLog::new(200, Initial::Clean).unwrap();
     for page in [199, 0, 63, 64, 64, 130] {
         log.mark(page);
     }
@@ -47,9 +47,9 @@ fn marks_are_taken_once() {
 
 #[test]
 fn what_is_put_back_is_taken_again() {
-    let log = DirtyLog::new(128).unwrap();
+    let log = DirtyLog::new(128, Initial::Clean).unwrap();
     log.mark(70);
-    let bits = log.take(1);
+    let bits = log.take(1, u64::MAX);
     log.mark(71);
     log.put(1, bits);
     assert_eq!(taken(&log), [70, 71]);
@@ -57,11 +57,11 @@ fn what_is_put_back_is_taken_again() {
 
 #[test]
 fn beyond_the_end_there_is_nothing() {
-    let log = DirtyLog::new(64).unwrap();
+    let log = DirtyLog::new(64, Initial::Clean).unwrap();
     log.mark(64);
     log.mark(u64::MAX);
     log.put(usize::MAX, 1);
-    assert_eq!(log.take(1), 0);
+    assert_eq!(log.take(1, u64::MAX), 0);
     assert_eq!(taken(&log), []);
 }
 
@@ -69,7 +69,7 @@ fn beyond_the_end_there_is_nothing() {
 fn a_mark_is_not_lost_beside_a_taker() {
     const PAGES: u64 = 640;
     const ROUNDS: usize = 200;
-    let log = DirtyLog::new(PAGES).unwrap();
+    let log = DirtyLog::new(PAGES, Initial::Clean).unwrap();
     let done = AtomicBool::new(false);
     let mut seen = vec![0; PAGES as usize];
     thread::scope(|scope| {
@@ -118,7 +118,11 @@ fn set(slots: &Slots, id: u32, gfn: u64, pages: u64, flags: u32) -> Slots {
         memory_size: pages << 12,
         userspace_addr: 0x7000_0000,
     };
-    slots.with_region(&region, LIMIT).unwrap().unwrap().slots
+    slots
+        .with_region(&region, LIMIT, Initial::Clean)
+        .unwrap()
+        .unwrap()
+        .slots
 }
 
 fn slot(slots: &Slots, id: u32) -> &Slot {
@@ -173,4 +177,51 @@ fn pages_of_a_slot_are_frames() {
     let slot = slot(&slots, 0);
     assert_eq!(slot.gfns_at(64..66), Gfn::new(0x140)..Gfn::new(0x142));
     assert_eq!(slot.gfns_at(64..128), Gfn::new(0x140)..slot.gfns().end);
+}
+
+#[test]
+fn a_log_may_begin_with_all_marks() {
+    for pages in [1, 63, 64, 65, 200] {
+        let log = DirtyLog::new(pages, Initial::Dirty).unwrap();
+        assert_eq!(taken(&log), (0..pages).collect::<Vec<_>>());
+        assert_eq!(taken(&log), []);
+    }
+    let region = Region {
+        slot: 1,
+        flags: 0,
+        guest_phys_addr: 0x10_0000,
+        memory_size: 70 << 12,
+        userspace_addr: 0x7000_0000,
+    };
+    let logged = Region {
+        flags: LOGGED,
+        ..region
+    };
+    let slots = Slots::new();
+    let change = |slots: &Slots, region| {
+        let change = slots.with_region(region, LIMIT, Initial::Dirty);
+        change.unwrap().unwrap()
+    };
+    let slots = change(&slots, &region).slots;
+    let next = change(&slots, &logged);
+    // Every page has a mark: a write needs none.
+    assert_eq!(next.stale, Stale::Nothing);
+    assert_eq!(taken(log(&next.slots, 1).unwrap()).len(), 70);
+}
+
+#[test]
+fn marks_are_taken_as_wanted() {
+    let log = DirtyLog::new(64, Initial::Clean).unwrap();
+    log.put(0, 0b1111);
+    assert_eq!(log.take(0, 0b1_0110), 0b0110);
+    assert_eq!(log.get(0), 0b1001);
+    assert_eq!(log.take(0, 0), 0);
+    assert_eq!(log.take(1, u64::MAX), 0);
+    assert_eq!(log.get(1), 0);
+}
+
+#[test]
+fn low_bits_of_a_word() {
+    assert_eq!([0, 1, 63].map(low_bits), [0, 1, u64::MAX >> 1]);
+    assert_eq!([64, 65, u64::MAX].map(low_bits), [u64::MAX; 3]);
 }

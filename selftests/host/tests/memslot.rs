@@ -10,6 +10,7 @@ use std::ops::Range;
 use kernel::prelude::*;
 use proptest::prelude::*;
 
+use rkvm_host::dirty_log::Initial;
 use rkvm_host::memslot::{Hint, Region, Slots, Stale, MAX_SLOTS, MAX_SLOT_PAGES};
 use rkvm_host::types::{Gfn, Hva};
 
@@ -39,12 +40,18 @@ fn hvas(range: Range<u64>) -> Range<Hva> {
 
 /// Applies a region that must be accepted and must change something.
 fn apply(slots: Slots, region: Region) -> (Slots, Stale) {
-    let change = slots.with_region(&region, LIMIT).unwrap().unwrap();
+    let change = slots
+        .with_region(&region, LIMIT, Initial::Clean)
+        .unwrap()
+        .unwrap();
     (change.slots, change.stale)
 }
 
 fn refusal(slots: &Slots, region: Region) -> Error {
-    slots.with_region(&region, LIMIT).err().unwrap()
+    slots
+        .with_region(&region, LIMIT, Initial::Clean)
+        .err()
+        .unwrap()
 }
 
 /// Two slots with a hole between them, made in the wrong order.
@@ -82,7 +89,7 @@ fn every_frame_has_memory_of_its_own() {
 fn einval_for_what_is_malformed() {
     let slots = two();
     let good = region(7, 0x1000, 1, 0x1000);
-    assert!(slots.with_region(&good, LIMIT).is_ok());
+    assert!(slots.with_region(&good, LIMIT, Initial::Clean).is_ok());
     let bad = [
         Region {
             flags: 1 << 2,
@@ -155,7 +162,7 @@ fn einval_for_what_is_malformed() {
         assert_eq!(refusal(&slots, region), EINVAL, "{region:x?}");
     }
     let last = region(MAX_SLOTS - 1, LIMIT.raw() - 1, 1, 0x1000);
-    assert!(slots.with_region(&last, LIMIT).is_ok());
+    assert!(slots.with_region(&last, LIMIT, Initial::Clean).is_ok());
 }
 
 #[test]
@@ -177,12 +184,14 @@ fn eexist_for_frames_of_another_slot() {
         );
     }
     for (gfn, pages) in [(0xa0, 0x60), (0x110, 1)] {
-        assert!(slots.with_region(&region(7, gfn, pages, 0), LIMIT).is_ok());
+        assert!(slots
+            .with_region(&region(7, gfn, pages, 0), LIMIT, Initial::Clean)
+            .is_ok());
     }
     // A move onto another slot, too; onto itself is fine.
     assert_eq!(refusal(&slots, region(1, 0x9f, 0x10, 0x7000_0000)), EEXIST);
     assert!(slots
-        .with_region(&region(1, 0x101, 0x10, 0x7000_0000), LIMIT)
+        .with_region(&region(1, 0x101, 0x10, 0x7000_0000), LIMIT, Initial::Clean)
         .is_ok());
 }
 
@@ -190,7 +199,10 @@ fn eexist_for_frames_of_another_slot() {
 fn a_slot_can_move_and_go_but_not_change_its_memory() {
     let slots = two();
     let one = region(1, 0x100, 0x10, 0x7000_0000);
-    assert!(slots.with_region(&one, LIMIT).unwrap().is_none());
+    assert!(slots
+        .with_region(&one, LIMIT, Initial::Clean)
+        .unwrap()
+        .is_none());
     for changed in [
         Region {
             memory_size: 0x11000,
@@ -347,7 +359,7 @@ proptest! {
         let mut model = BTreeMap::new();
         let mut hint = Hint::default();
         for region in regions {
-            let outcome = slots.with_region(&region, LIMIT);
+            let outcome = slots.with_region(&region, LIMIT, Initial::Clean);
             prop_assert_eq!(outcome.as_ref().map(|_| ()).map_err(|e| *e), expected(&mut model, &region));
             if let Ok(Some(change)) = outcome {
                 slots = change.slots;
@@ -379,7 +391,7 @@ proptest! {
             memory_size: memory_size & !0xfff & mask,
             userspace_addr: userspace_addr & !0xfff & mask,
         };
-        if let Ok(Some(change)) = two().with_region(&region, Gfn::new(u64::MAX)) {
+        if let Ok(Some(change)) = two().with_region(&region, Gfn::new(u64::MAX), Initial::Clean) {
             let mut hint = Hint::default();
             for slot in change.slots.iter() {
                 let gfns = slot.gfns();
