@@ -8,6 +8,7 @@
 //!   `system_ioctl`, `check_extension`, and `memory_format` of a machine type (`EINVAL` for one that it lacks).
 //! - `VmState`: what a VM has besides memory and vCPUs. `new`, `has_ioctl`, `ioctl`.
 //! - `Vcpu`: a virtual CPU's registers. `new`, `stats`, `has_ioctl`, `ioctl`, `run`.
+//! - `Device`: devices that KVM_CREATE_DEVICE makes. `is_kind`, `new`, `name`, `attribute`.
 //! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables.
 //! - the limits below.
 
@@ -17,6 +18,6 @@ use crate::arm64 as imp;
 use crate::x86 as imp;
 
 pub use imp::{
-    EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, VmState, MAX_VCPUS, MAX_VCPU_ID,
+    Device, EntryFormat, MemoryFormat, MemoryType, Platform, Vcpu, VmState, MAX_VCPUS, MAX_VCPU_ID,
     MEMORY_SLOTS, OWN_RUN_PAGES,
 };

@@ -3,6 +3,7 @@
 //! arm64: guests at EL1 and EL0, with the host at EL2 by VHE.
 
 pub mod counters;
+mod device;
 mod device_access;
 pub mod el1;
 pub mod enter;
@@ -10,6 +11,7 @@ pub mod exception;
 pub mod exit;
 pub mod fpsimd;
 mod handle;
+pub mod interrupts;
 mod ioctl;
 pub mod loaded;
 pub mod mmio;
@@ -18,9 +20,12 @@ pub mod platform;
 pub mod registers;
 pub mod regs;
 mod residents;
+pub mod routing;
 pub mod run;
+pub mod running_timers;
 pub mod stage2;
 pub mod sysreg;
+pub mod time;
 pub mod timer;
 pub mod traps;
 pub mod vcpu;
@@ -29,6 +34,7 @@ pub mod vm_state;
 pub mod vmid;
 pub mod vtcr;
 
+pub use device::Device;
 pub use platform::{MemoryFormat, Platform};
 pub use stage2::{Descriptor as EntryFormat, MemoryType};
 pub use vcpu::Vcpu;

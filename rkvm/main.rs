@@ -32,6 +32,7 @@ use system::System;
 mod arch;
 mod bus;
 mod coalesced;
+mod device;
 mod dirty_log;
 mod host;
 mod io_bus;

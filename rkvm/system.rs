@@ -113,6 +113,7 @@ pub fn check_extension(platform: &arch::Platform, extension: usize) -> isize {
             | uapi::KVM_CAP_IOEVENTFD_NO_LENGTH
             | uapi::KVM_CAP_IOEVENTFD_ANY_LENGTH
             | uapi::KVM_CAP_IRQFD
+            | uapi::KVM_CAP_DEVICE_CTRL
             | uapi::KVM_CAP_IRQFD_RESAMPLE
             | uapi::KVM_CAP_COALESCED_PIO
             | uapi::KVM_CAP_INTERNAL_ERROR_DATA

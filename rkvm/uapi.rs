@@ -39,6 +39,8 @@ plain!(
     uapi::kvm_irqfd,
     uapi::kvm_coalesced_mmio_zone,
     uapi::kvm_enable_cap,
+    uapi::kvm_create_device,
+    uapi::kvm_device_attr,
 );
 
 #[cfg(CONFIG_ARM64)]
@@ -48,12 +50,11 @@ plain!(
     uapi::kvm_mp_state,
     uapi::kvm_vcpu_events,
     uapi::kvm_guest_debug,
-    uapi::kvm_create_device,
-    uapi::kvm_device_attr,
     uapi::kvm_irq_level,
     uapi::kvm_msi,
     uapi::kvm_arm_device_addr,
     uapi::kvm_arm_counter_offset,
+    crate::arm64::routing::RoutingEntry,
 );
 
 #[cfg(CONFIG_X86_64)]
@@ -70,7 +71,6 @@ plain!(
     uapi::kvm_sregs2,
     uapi::kvm_guest_debug,
     uapi::kvm_x86_mce,
-    uapi::kvm_device_attr,
     uapi::kvm_clock_data,
     uapi::kvm_pit_config,
     uapi::kvm_pit_state2,

@@ -7,7 +7,7 @@
 //! [`Kick`](crate::request::Kick) only, so that there is no cycle.
 
 use crate::{
-    arch,
+    arch, device,
     host::{bindings as uapi, file::FileObject, process::Process},
     io_bus::IoBus,
     irqfd::Irqfds,
@@ -53,9 +53,9 @@ impl Vm {
         let process = Process::current()?;
         let mmu = Mmu::new(&process, format)?;
         let io = IoBus::new()?;
-        let arch = arch::VmState::new()?;
         let creator = current!().pid();
         let stats_name = vm_stats::vm_name(creator)?;
+        let arch = arch::VmState::new(mmu.format())?;
         Arc::pin_init(
             pin_init!(Self {
                 platform,
@@ -160,6 +160,7 @@ impl Vm {
                 this.io.unregister_coalesced(&zone).map(|()| 0)
             }
             uapi::RKVM_GET_STATS_FD => stats_file::create(c"kvm-vm-stats", this.clone()),
+            uapi::RKVM_CREATE_DEVICE => device::create(this, UserAddress::new(arg)),
             uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(&this.platform, arg)),
             _ => arch::VmState::ioctl(this, cmd, UserAddress::new(arg)),
         }
@@ -235,6 +236,7 @@ impl VmFile {
                 | uapi::RKVM_IRQFD
                 | uapi::RKVM_REGISTER_COALESCED_MMIO
                 | uapi::RKVM_UNREGISTER_COALESCED_MMIO
+                | uapi::RKVM_CREATE_DEVICE
         ) || arch::VmState::has_ioctl(cmd)
     }
 }

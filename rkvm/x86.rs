@@ -8,6 +8,7 @@ pub mod clock;
 pub mod counters;
 pub mod cpuid;
 pub mod debug;
+mod device;
 pub mod devices;
 pub mod doorbell;
 pub mod emulate;
@@ -50,6 +51,7 @@ pub use crate::vmx::{
     ept::{EptEntry as EntryFormat, MemoryType},
     platform::{MemoryFormat, Platform},
 };
+pub use device::Device;
 pub use vcpu::Vcpu;
 pub use vm_state::VmState;
 

@@ -10,12 +10,31 @@ use crate::{
         mmio::{Direction, RegisterAccess},
         run::FaultInfo,
         vcpu::Core,
+        vgic::mmio::{Access, Context, Memory},
     },
     bus::{Handled, Space},
     host::{cpu::PreemptOff, not_implemented},
+    mmu::{Mmu, View},
     run_page::{RunPage, UserExit},
+    types::Gpa,
 };
 use kernel::prelude::*;
+
+/// Guest memory as a vCPU reaches it.
+struct VcpuMemory<'a> {
+    view: &'a mut View,
+    mmu: &'a Mmu,
+}
+
+impl Memory for VcpuMemory<'_> {
+    fn read_byte(&mut self, gpa: Gpa) -> u8 {
+        let mut byte = [0];
+        match self.view.read(self.mmu, gpa, &mut byte) {
+            Ok(()) => byte[0],
+            Err(_) => 0,
+        }
+    }
+}
 
 /// An access of the guest that the VMM is carrying out.
 #[derive(Clone, Copy, Debug)]
@@ -37,17 +56,35 @@ impl Core {
         let Some(access) = RegisterAccess::from_abort(iss) else {
             return Handled::No;
         };
-        let handled = match access.direction {
-            Direction::Load => Handled::No,
-            Direction::Store => {
-                let data = access.stored(self.regs.get(access.register));
-                let data = data.get(..access.bytes).unwrap_or(&data);
-                self.io.write(here, Space::Memory, fault.gpa.raw(), data)
-            }
-        };
+        let mut handled = self.access_gic(fault.gpa, &access, Context::Atomic);
+        if handled == Handled::No && access.direction == Direction::Store {
+            let data = access.stored(self.regs.get(access.register));
+            let data = data.get(..access.bytes).unwrap_or(&data);
+            handled = self.io.write(here, Space::Memory, fault.gpa.raw(), data);
+        }
         if handled == Handled::Yes {
             self.counters.count(Event::MmioInKernel);
             self.regs.skip_instruction();
+        }
+        handled
+    }
+
+    /// Lets the GIC take an access.
+    fn access_gic(&mut self, gpa: Gpa, access: &RegisterAccess, context: Context) -> Handled {
+        let mut data = access.stored(self.regs.get(access.register));
+        let vgic = self.vm.arch().vgic();
+        let mut memory = VcpuMemory {
+            view: &mut self.view,
+            mmu: self.vm.mmu(),
+        };
+        let bytes = data.get_mut(..access.bytes).unwrap_or_default();
+        let request = match access.direction {
+            Direction::Load => Access::Read(bytes),
+            Direction::Store => Access::Write(bytes),
+        };
+        let handled = vgic.access(gpa, request, context, &mut memory);
+        if handled == Handled::Yes && access.direction == Direction::Load {
+            self.regs.set(access.register, access.loaded(data));
         }
         handled
     }
@@ -75,6 +112,10 @@ impl Core {
             return Ok(None);
         }
         let access = RegisterAccess::from_abort(iss).ok_or_else(not_implemented)?;
+        if self.access_gic(fault.gpa, &access, Context::Process) == Handled::Yes {
+            self.regs.skip_instruction();
+            return Ok(None);
+        }
         self.counters.count(Event::MmioExit);
         self.pending = Pending::Mmio(access);
         let (gpa, len) = (fault.gpa, access.bytes);

@@ -4,13 +4,19 @@
 
 use crate::{
     arm64::{
+        routing,
+        running_timers::PhysicalPpis,
         stage2::MemoryType,
         sysreg::SysReg,
+        vgic::{self, gic::cpu_interface::Features},
         vmid::Vmids,
         vtcr::{AccessFlag, Stage2Caps},
         MAX_VCPUS, MAX_VCPU_ID,
     },
-    host::{arm64::features, bindings as uapi, cpu, not_supported},
+    host::{
+        arm64::{features, guest_irqs::GuestIrqs},
+        bindings as uapi, cpu, not_supported,
+    },
     mmu::entry::{EntryFormat as _, Level},
     types::{Gfn, PAGE_SHIFT},
     uapi::UserAddress,
@@ -25,6 +31,11 @@ pub struct Platform {
     /// The tags of guests' translations.
     #[pin]
     pub vmids: Vmids,
+    /// The virtual CPU interface.
+    pub gic: Features,
+    /// The physical interrupts of guests' timers.
+    pub timers: PhysicalPpis,
+    _irqs: GuestIrqs,
 }
 
 const ID_AA64PFR0_EL1: SysReg = SysReg::new(3, 0, 0, 4, 0);
@@ -69,10 +80,15 @@ impl Platform {
             return Err(not_supported());
         }
         let stage2 = Stage2Caps::read();
+        let irqs = GuestIrqs::request()?;
+        let (gic, timers) = (vgic::host::features(), irqs.timers());
         Arc::pin_init(
             pin_init!(Self {
                 stage2,
                 vmids <- Vmids::new(stage2.vmid_bits),
+                gic,
+                timers,
+                _irqs: irqs,
             }),
             GFP_KERNEL,
         )
@@ -95,6 +111,8 @@ impl Platform {
     /// KVM_CHECK_EXTENSION for what arm64 has.
     pub fn check_extension(&self, extension: u32) -> isize {
         match extension {
+            uapi::KVM_CAP_IRQCHIP | uapi::KVM_CAP_SIGNAL_MSI | uapi::KVM_CAP_MSI_DEVID => 1,
+            uapi::KVM_CAP_IRQ_ROUTING => routing::MAX_ROUTES as isize,
             uapi::KVM_CAP_ONE_REG | uapi::KVM_CAP_ARM_PSCI | uapi::KVM_CAP_ARM_PSCI_0_2 => 1,
             uapi::KVM_CAP_ARM_VM_IPA_SIZE => self.stage2.pa_bits() as isize,
             uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,

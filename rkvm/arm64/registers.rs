@@ -72,6 +72,34 @@ registers! {
     MidrEl1 = "S3_0_C0_C0_0";
     /// Cache sizes and what maintenance they need.
     CtrEl0 = "S3_3_C0_C0_1";
+    /// The virtual CPU interface: on or off, and what raises the maintenance interrupt.
+    IchHcrEl2 = "S3_4_C12_C11_0";
+    /// What the virtual CPU interface is like.
+    IchVtrEl2 = "S3_4_C12_C11_1";
+    /// Why the maintenance interrupt is raised.
+    IchMisrEl2 = "S3_4_C12_C11_2";
+    /// The guest's masks and modes of its CPU interface.
+    IchVmcrEl2 = "S3_4_C12_C11_7";
+    /// Whether EL1 can turn the GIC's system registers off.
+    IccSreEl2 = "S3_4_C12_C9_5";
+    /// Deactivates a physical interrupt.
+    IccDirEl1 = "S3_0_C12_C11_1";
+    /// How far the guest's virtual counter is behind.
+    CntvoffEl2 = "S3_4_C14_C0_3";
+    /// Traps of counters and timers.
+    CnthctlEl2 = "S3_4_C14_C1_0";
+    /// The guest's virtual timer: on, masked, and whether it has fired.
+    CntvCtlEl02 = "S3_5_C14_C3_1";
+    /// When it fires.
+    CntvCvalEl02 = "S3_5_C14_C3_2";
+    /// The guest's physical timer: on, masked, and whether it has fired.
+    CntpCtlEl02 = "S3_5_C14_C2_1";
+    /// When it fires.
+    CntpCvalEl02 = "S3_5_C14_C2_2";
+    /// The counter.
+    CntpctEl0 = "S3_3_C14_C0_1";
+    /// Ticks of the counter in a second.
+    CntfrqEl0 = "S3_3_C14_C0_0";
 }
 
 /// What comes after sees the registers as written before.

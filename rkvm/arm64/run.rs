@@ -132,6 +132,7 @@ impl Core {
         );
         let loaded = Loaded::enter(here, &self.el1);
         self.counters.count(Event::Load);
+        self.interrupts.enter(loaded.here());
 
         let leave = loop {
             let leave = self.section(&loaded);
@@ -159,6 +160,7 @@ impl Core {
             }
         };
 
+        self.interrupts.leave(loaded.here());
         self.fpsimd.save(&loaded);
         stage2.leave(loaded.here());
         loaded.leave(&mut self.el1);
@@ -206,8 +208,10 @@ impl Core {
         let world = InGuestWorld::enter(loaded.here(), &irq_off, self.hcr, self.fpsimd.owner());
         self.flush_stale_translations(loaded);
         self.counters.count(Event::Section);
+        self.interrupts.begin_section();
 
         let leave = loop {
+            self.interrupts.prepare(loaded.here());
             let exit = enter::enter(&world, &mut self.regs);
             self.counters.count(Event::Exit);
             if let Some(leave) = handle::handle(self, loaded, &world, exit) {
@@ -215,6 +219,7 @@ impl Core {
             }
         };
 
+        self.interrupts.end_section(loaded.here());
         self.hcr = world.leave(&irq_off);
         self.kick.leave();
         if let Leave::Interrupt = leave {

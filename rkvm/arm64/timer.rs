@@ -125,12 +125,13 @@ pub fn line_of_control(control: u64) -> Level {
     Level::from_high(control & (ENABLE | MASK | STATUS) == ENABLE | STATUS)
 }
 
-/// Nanoseconds of `ticks`, rounded up, of a counter with `hertz` ticks a second.
+/// Nanoseconds of `ticks`, rounded up, of a counter with `hertz` ticks a second, of which the lower 32 bits count.
 pub fn nanoseconds(ticks: u64, hertz: u64) -> u64 {
-    const PER_SECOND: u128 = 1_000_000_000;
-    let scaled = u128::from(ticks).saturating_mul(PER_SECOND);
-    let hertz = u128::from(hertz.max(1));
-    u64::try_from(scaled.div_ceil(hertz)).unwrap_or(u64::MAX)
+    const PER_SECOND: u64 = 1_000_000_000;
+    let hertz = (hertz & u64::from(u32::MAX)).max(1);
+    let (seconds, rest) = (ticks / hertz, ticks % hertz);
+    let whole = seconds.saturating_mul(PER_SECOND);
+    whole.saturating_add(rest.saturating_mul(PER_SECOND).div_ceil(hertz))
 }
 
 /// The PPIs of a VM's timers: those of the Base System Architecture, until the VMM chooses others.

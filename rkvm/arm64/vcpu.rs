@@ -8,6 +8,7 @@ use crate::{
         device_access::Pending,
         el1::El1Regs,
         fpsimd::Fpsimd,
+        interrupts::Interrupts,
         ioctl,
         registers::MidrEl1,
         regs::CoreRegs,
@@ -47,6 +48,8 @@ pub struct Core {
     pub el1: El1Regs,
     /// Vector registers.
     pub fpsimd: KBox<Fpsimd>,
+    /// Interrupts and timers.
+    pub interrupts: Interrupts,
     /// HCR_EL2.
     pub hcr: u64,
     /// MIDR_EL1.
@@ -73,6 +76,7 @@ impl Vcpu {
         Ok(Self {
             core: Core {
                 vm: vm.clone(),
+                interrupts: Interrupts::new(vm, kick.clone(), id)?,
                 kick,
                 id,
                 view: View::new(vm.mmu()),
@@ -114,6 +118,7 @@ impl Vcpu {
         if !self.core.initialised {
             return Err(ENOEXEC);
         }
+        self.core.interrupts.begin()?;
         let request = page.request();
         self.core.complete(page);
         let result = if request.immediate_exit {
@@ -121,6 +126,7 @@ impl Vcpu {
         } else {
             self.core.run()
         };
+        self.core.interrupts.finish();
         match result {
             Ok(exit) => {
                 let Reported { .. } = page.report_exit(&exit);
@@ -143,6 +149,7 @@ impl Core {
         self.regs = CoreRegs::RESET;
         self.el1 = El1Regs::RESET;
         *self.fpsimd = Fpsimd::RESET;
+        self.interrupts.reset();
         self.hcr = hcr::GUEST;
         self.pending = Pending::None;
     }
@@ -155,15 +162,9 @@ impl Core {
 
     /// WFI: sleeps until there is an interrupt for the guest. `EINTR` if the thread has a signal.
     pub fn wait(&mut self) -> Result {
-        use crate::host::waiter::Woken;
-
-        match self.kick.waiter().sleep(None, || false) {
-            Woken::Signal => Err(EINTR),
-            Woken::Ready | Woken::TimeOut => {
-                self.counters.count(Event::HaltWakeup);
-                Ok(())
-            }
-        }
+        self.interrupts.sleep(|| false)?;
+        self.counters.count(Event::HaltWakeup);
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 //! What an arm64 VM has besides memory and vCPUs.
 
 use crate::{
-    arm64::{residents::Residents, vmid::Tag},
+    arm64::{platform::MemoryFormat, residents::Residents, time::VmTime, vgic::Vgic, vmid::Tag},
     host::bindings as uapi,
     irqfd::{IrqSink, Style},
     uapi::UserAddress,
@@ -12,18 +12,36 @@ use crate::{
 use kernel::{prelude::*, sync::Arc};
 
 /// The state of a VM.
+#[pin_data]
 pub struct VmState {
     vmid: Tag,
     residents: Residents,
+    vgic: Arc<Vgic>,
+    #[pin]
+    time: VmTime,
 }
 
 impl VmState {
-    /// A VM that has not run yet. `ENOMEM`.
-    pub fn new() -> Result<impl PinInit<Self>> {
-        Ok(Self {
+    /// A VM that has not run yet, whose time starts now. `ENOMEM`.
+    pub fn new(format: &MemoryFormat) -> Result<impl PinInit<Self>> {
+        let residents = Residents::new()?;
+        let vgic = Vgic::new(1 << format.ipa_bits())?;
+        Ok(pin_init!(Self {
             vmid: Tag::new(),
-            residents: Residents::new()?,
-        })
+            residents,
+            vgic,
+            time <- VmTime::new(),
+        }))
+    }
+
+    /// The interrupt controller.
+    pub fn vgic(&self) -> &Arc<Vgic> {
+        &self.vgic
+    }
+
+    /// Counters and timers.
+    pub fn time(&self) -> &VmTime {
+        &self.time
     }
 
     /// The tag of its translations.
@@ -38,21 +56,37 @@ impl VmState {
 
     /// The interrupt controller, for an irqfd. `EINVAL` while there is none.
     pub fn irq_sink(&self, _style: Style) -> Result<Arc<dyn IrqSink>> {
-        Err(EINVAL)
+        if !self.vgic.is_created() {
+            return Err(EINVAL);
+        }
+        Ok(self.vgic.clone())
     }
 
     /// Whether `cmd` is an ioctl of an arm64 VM.
     pub fn has_ioctl(cmd: u32) -> bool {
-        matches!(cmd, uapi::RKVM_ARM_PREFERRED_TARGET)
+        matches!(
+            cmd,
+            uapi::RKVM_ARM_PREFERRED_TARGET
+                | uapi::RKVM_IRQ_LINE
+                | uapi::RKVM_SIGNAL_MSI
+                | uapi::RKVM_SET_GSI_ROUTING
+                | uapi::RKVM_CREATE_IRQCHIP
+        )
     }
 
     /// Serves an ioctl of an arm64 VM. `ENOTTY` for any other.
-    pub fn ioctl(_vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
+    pub fn ioctl(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
+        let vgic = vm.arch().vgic();
         match cmd {
             uapi::RKVM_ARM_PREFERRED_TARGET => argument.write(&uapi::kvm_vcpu_init {
                 target: uapi::KVM_ARM_TARGET_GENERIC_V8,
                 ..Default::default()
             })?,
+            uapi::RKVM_IRQ_LINE => vgic.irq_line(argument)?,
+            uapi::RKVM_SIGNAL_MSI => return vgic.signal_msi(argument),
+            uapi::RKVM_SET_GSI_ROUTING => vgic.set_routing(argument)?,
+            // That would be a GICv2, which the processors of a GICv3 need not have.
+            uapi::RKVM_CREATE_IRQCHIP => return Err(ENODEV),
             _ => return Err(ENOTTY),
         }
         Ok(0)

@@ -5,4 +5,5 @@
 pub mod cpus;
 pub mod exceptions;
 pub mod features;
+pub mod guest_irqs;
 pub mod neon;

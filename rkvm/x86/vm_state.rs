@@ -7,6 +7,7 @@ use crate::{
     irqfd::{IrqSink, Style},
     uapi::UserAddress,
     vm::Vm,
+    vmx::platform::MemoryFormat,
     x86::{
         clock::VmClock,
         interrupts::{self, Interrupts, Kind},
@@ -36,7 +37,7 @@ pub struct VmState {
 
 impl VmState {
     /// A VM whose time starts now, without interrupt controllers. `ENOMEM`.
-    pub fn new() -> Result<impl PinInit<Self>> {
+    pub fn new(_format: &MemoryFormat) -> Result<impl PinInit<Self>> {
         let interrupts = Interrupts::new()?;
         Ok(pin_init!(Self {
             clock <- VmClock::new(),

@@ -101,6 +101,15 @@ impl Layout {
         }
     }
 
+    /// A copy. `ENOMEM`.
+    pub fn try_clone(&self) -> Result<Self> {
+        let mut regions = KVec::with_capacity(self.regions.len(), GFP_KERNEL_ACCOUNT)?;
+        for region in &self.regions {
+            regions.push(*region, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(Self { regions, ..*self })
+    }
+
     /// The distributor's address, [`NOWHERE`] if it has none.
     pub fn distributor(&self) -> u64 {
         self.distributor.unwrap_or(NOWHERE)

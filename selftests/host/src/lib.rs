@@ -26,6 +26,7 @@ pub mod arm64 {
     pub mod mmio;
     pub mod one_reg;
     pub mod regs;
+    pub mod routing;
     pub mod stage2;
     pub mod sysreg;
     pub mod timer;

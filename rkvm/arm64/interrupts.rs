@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU's interrupts: its place in the GIC, its list registers, and its timers.
+//!
+//! While the vCPU's registers are in the processor, so are its timers and its part of the GIC. The list registers stay
+//! there from one exit to the next: they are taken back and loaded anew when there is news, when a timer's line is
+//! high or has changed, when the processor asks for it by the maintenance interrupt, and when the vCPU leaves.
+
+use crate::{
+    arm64::{
+        running_timers::{self, PhysicalPpis, Running},
+        time::VmTime,
+        timer::{nanoseconds, Ppis, Timer, Which},
+        vgic::{
+            gic::{
+                cpu_interface::Features,
+                intid::{IrqRef, VcpuIndex},
+                irq::Level,
+                list_register::ListRegisters,
+                sgi, Gic,
+            },
+            host::{self, Resident},
+            Target, Vgic,
+        },
+    },
+    host::{
+        cpu::{self, PreemptOff},
+        waiter::Woken,
+    },
+    request::Kick,
+    vm::Vm,
+};
+use core::time::Duration;
+use kernel::{prelude::*, sync::Arc};
+
+/// What of a vCPU is in the processor.
+struct Hardware {
+    timers: Running,
+    /// None without a GIC in the kernel.
+    interface: Option<Resident>,
+}
+
+/// The interrupts of a vCPU.
+pub struct Interrupts {
+    vm: Arc<Vm>,
+    target: Arc<Target>,
+    /// The vCPU's place in the GIC, once that can take interrupts.
+    index: Option<VcpuIndex>,
+    features: Features,
+    lists: ListRegisters,
+    /// How many list registers of the processor are not empty.
+    written: usize,
+    timers: [Timer; 2],
+    ppis: Ppis,
+    physical: PhysicalPpis,
+    /// The timers' lines as they were last passed on to the GIC.
+    lines: [Level; 2],
+    /// The physical interrupt of a timer was taken for the guest on this processor.
+    fired: [bool; 2],
+    /// The list registers are to be loaded anew.
+    stale: bool,
+    hardware: Option<Hardware>,
+}
+
+impl Interrupts {
+    /// Those of a new vCPU. `EBUSY` once the GIC is initialised, `ENOMEM`.
+    pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32) -> Result<Self> {
+        let target = Arc::new(Target::new(id, kick), GFP_KERNEL_ACCOUNT)?;
+        vm.arch().vgic().add_vcpu(target.clone())?;
+        let platform = vm.platform();
+        let features = platform.gic;
+        Ok(Self {
+            vm: vm.clone(),
+            target,
+            index: None,
+            features,
+            lists: ListRegisters::new(features.list_registers()),
+            written: 0,
+            timers: [Timer::OFF; 2],
+            ppis: Ppis::default(),
+            physical: platform.timers,
+            lines: [Level::Low; 2],
+            fired: [false; 2],
+            stale: false,
+            hardware: None,
+        })
+    }
+
+    fn vgic(&self) -> &Arc<Vgic> {
+        self.vm.arch().vgic()
+    }
+
+    fn time(&self) -> &VmTime {
+        self.vm.arch().time()
+    }
+
+    /// The vCPU's place in the GIC, once that can take interrupts.
+    pub fn index(&self) -> Option<VcpuIndex> {
+        self.index
+    }
+
+    /// A timer's registers. The vCPU must not be in the processor.
+    pub fn timer(&self, which: Which) -> &Timer {
+        let [virtual_timer, physical_timer] = &self.timers;
+        match which {
+            Which::Virtual => virtual_timer,
+            Which::Physical => physical_timer,
+        }
+    }
+
+    /// [`Interrupts::timer`] to be changed.
+    pub fn timer_mut(&mut self, which: Which) -> &mut Timer {
+        let [virtual_timer, physical_timer] = &mut self.timers;
+        match which {
+            Which::Virtual => virtual_timer,
+            Which::Physical => physical_timer,
+        }
+    }
+
+    /// The timers are off, as after a reset.
+    pub fn reset(&mut self) {
+        self.timers = [Timer::OFF; 2];
+        self.pass_lines([Level::Low; 2]);
+    }
+
+    /// KVM_RUN begins; [`Interrupts::finish`] ends it. `EBUSY` if the GIC is not initialised, `ENXIO` if a frame of it has
+    /// no address, `EINVAL` if frames overlap or timers share an interrupt.
+    pub fn begin(&mut self) -> Result {
+        if self.index.is_none() {
+            self.take_place()?;
+        }
+        while !self.target.run() {
+            cpu::nap();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn take_place(&mut self) -> Result {
+        self.vgic().map()?;
+        self.ppis = self.time().fix_ppis()?;
+        self.index = self.vgic().index_of(&self.target);
+        if let Some(index) = self.index {
+            let (ppis, physical) = (self.ppis, self.physical);
+            self.vgic().with_gic(|gic| {
+                for which in Which::ALL {
+                    gic.set_hardware(index, ppis.get(which), Some(physical.get(which)));
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// KVM_RUN ends.
+    pub fn finish(&self) {
+        self.target.stop();
+    }
+
+    /// The vCPU's registers come into the processor.
+    pub fn enter(&mut self, here: &PreemptOff) {
+        let timers = Running::enter(here, self.timers, self.time().virtual_offset());
+        let lines = timers.lines();
+        self.target.arrive();
+        self.target.take_news();
+        let interface = self.index.and_then(|index| {
+            let (ppis, lists) = (self.ppis, &mut self.lists);
+            let interface = self.vm.arch().vgic().with_gic_for(index, |gic| {
+                set_lines(gic, index, ppis, lines);
+                gic.fill(index, lists);
+                gic.interface_mut(index).map(|registers| *registers)
+            })??;
+            Some(Resident::enter(here, &interface, self.features))
+        });
+        if interface.is_some() {
+            host::load_lists(here, &self.lists, 0);
+            self.written = self.lists.used();
+        }
+        self.stale = false;
+        self.lines = lines;
+        self.note_fired(lines);
+        self.hardware = Some(Hardware { timers, interface });
+    }
+
+    /// They leave it again.
+    pub fn leave(&mut self, here: &PreemptOff) {
+        let Some(Hardware { timers, interface }) = self.hardware.take() else {
+            return;
+        };
+        let lines = timers.lines();
+        if let (Some(index), Some(resident)) = (self.index, interface) {
+            host::read_lists(&mut self.lists);
+            let (lists, ppis, features) = (&mut self.lists, self.ppis, self.features);
+            let vgic = self.vm.arch().vgic();
+            let ended = vgic.with_gic_for(index, |gic| {
+                if let Some(registers) = gic.interface_mut(index) {
+                    resident.leave(here, registers, features);
+                }
+                set_lines(gic, index, ppis, lines);
+                gic.fold(index, lists)
+            });
+            host::clear_lists(here, core::mem::take(&mut self.written));
+            if let Some(ended) = ended {
+                vgic.tell_ended(&ended);
+            }
+        }
+        self.target.depart();
+        self.lines = lines;
+        self.timers = timers.leave(here);
+        for which in Which::ALL {
+            if core::mem::take(self.fired_mut(which)) {
+                host::deactivate(here, self.physical.get(which));
+            }
+        }
+    }
+
+    fn fired_mut(&mut self, which: Which) -> &mut bool {
+        let [virtual_timer, physical_timer] = &mut self.fired;
+        match which {
+            Which::Virtual => virtual_timer,
+            Which::Physical => physical_timer,
+        }
+    }
+
+    /// A section begins: interrupts are off. What the host's handlers may have taken meanwhile is noticed.
+    #[inline]
+    pub fn begin_section(&mut self) {
+        let Some(hardware) = &self.hardware else {
+            return;
+        };
+        let lines = hardware.timers.lines();
+        if lines == [Level::Low; 2] && lines == self.lines {
+            return;
+        }
+        self.stale |= hardware.interface.is_some();
+        self.note_fired(lines);
+    }
+
+    fn note_fired(&mut self, lines: [Level; 2]) {
+        let [virtual_line, physical_line] = lines;
+        *self.fired_mut(Which::Virtual) |= virtual_line == Level::High;
+        *self.fired_mut(Which::Physical) |= physical_line == Level::High;
+    }
+
+    /// The guest is about to be entered.
+    #[inline(always)]
+    pub fn prepare(&mut self, here: &PreemptOff) {
+        if self.stale || self.target.has_news() {
+            self.sync(here);
+        }
+    }
+
+    /// Takes the list registers back and loads them anew.
+    fn sync(&mut self, here: &PreemptOff) {
+        self.target.take_news();
+        self.stale = false;
+        let (Some(index), Some(hardware)) = (self.index, &self.hardware) else {
+            return;
+        };
+        if hardware.interface.is_none() {
+            return;
+        }
+        let lines = hardware.timers.lines();
+        host::read_lists(&mut self.lists);
+        let (lists, ppis) = (&mut self.lists, self.ppis);
+        let vgic = self.vm.arch().vgic();
+        let ended = vgic.with_gic_for(index, |gic| {
+            set_lines(gic, index, ppis, lines);
+            gic.sync(index, lists)
+        });
+        host::load_lists(here, &self.lists, self.written);
+        self.written = self.lists.used();
+        self.lines = lines;
+        self.note_fired(lines);
+        self.release_timers(here, index, lines);
+        if let Some(ended) = ended {
+            self.vgic().tell_ended(&ended);
+        }
+    }
+
+    /// Physical interrupts of timers that the guest will not deactivate any more, since their lines have fallen, are
+    /// deactivated for it.
+    fn release_timers(&mut self, here: &PreemptOff, index: VcpuIndex, lines: [Level; 2]) {
+        for (which, line) in Which::ALL.into_iter().zip(lines) {
+            let at = IrqRef::private(index, self.ppis.get(which));
+            if line == Level::Low && *self.fired_mut(which) && !self.lists.holds(at) {
+                *self.fired_mut(which) = false;
+                host::deactivate(here, self.physical.get(which));
+            }
+        }
+    }
+
+    /// A section ends: interrupts are still off. The maintenance interrupt is for the guest's sake alone, and must
+    /// not reach the host.
+    #[inline]
+    pub fn end_section(&mut self, here: &PreemptOff) {
+        if self.lists.used() > 0 && host::wants_maintenance() {
+            host::silence(here);
+            self.stale = true;
+        }
+    }
+
+    /// The guest writes a register that sends SGIs.
+    pub fn send_sgi(&self, register: sgi::Register, value: u64) {
+        if let Some(index) = self.index {
+            self.vgic()
+                .with_gic(|gic| gic.send_sgi(index, register, value));
+        }
+    }
+
+    /// The guest writes ICC_DIR_EL1, which traps while active interrupts are in no list register.
+    pub fn write_dir(&mut self, value: u64) {
+        let Some(index) = self.index else {
+            return;
+        };
+        host::read_lists(&mut self.lists);
+        let lists = &mut self.lists;
+        let vgic = self.vm.arch().vgic();
+        let ended = vgic.with_gic_for(index, |gic| {
+            let folded = gic.fold(index, lists);
+            (folded, gic.write_dir(index, value))
+        });
+        self.stale = true;
+        if let Some((folded, ended)) = ended {
+            vgic.tell_ended(&folded);
+            vgic.tell_ended(&ended);
+        }
+    }
+
+    /// The timers' lines as they are now, while the timers are not in the processor.
+    fn lines_now(&self) -> [Level; 2] {
+        Which::ALL.map(|which| self.timer(which).line(self.time().now(which)))
+    }
+
+    /// Passes the timers' lines on to the GIC.
+    fn pass_lines(&mut self, lines: [Level; 2]) {
+        if let Some(index) = self.index {
+            let ppis = self.ppis;
+            self.vgic()
+                .with_gic(|gic| set_lines(gic, index, ppis, lines));
+        }
+        self.lines = lines;
+    }
+
+    /// How long it takes until a timer fires. `None` if none does.
+    fn remaining(&self) -> Option<Duration> {
+        let ticks = |which| self.timer(which).remaining(self.time().now(which));
+        let ticks = Which::ALL.into_iter().filter_map(ticks).min()?;
+        Some(Duration::from_nanos(nanoseconds(
+            ticks,
+            running_timers::hertz(),
+        )))
+    }
+
+    /// Whether there is an interrupt for the guest, as far as its own PSTATE allows it. The vCPU must not be in the
+    /// processor.
+    pub fn has_interrupt(&mut self) -> bool {
+        self.target.take_news();
+        let lines = self.lines_now();
+        self.pass_lines(lines);
+        match self.index {
+            Some(index) => self
+                .vgic()
+                .with_gic(|gic| gic.has_deliverable(index))
+                .unwrap_or(false),
+            // The VMM has the interrupt controller: it has to look.
+            None => lines != [Level::Low; 2],
+        }
+    }
+
+    /// Sleeps until there is an interrupt for the guest, or `other` is true, which is to be made so before the vCPU is
+    /// roused. `EINTR` if the thread has a signal.
+    pub fn sleep(&mut self, mut other: impl FnMut() -> bool) -> Result {
+        while !self.has_interrupt() && !other() {
+            let limit = self.remaining();
+            let target = &self.target;
+            let woken = target
+                .waiter()
+                .sleep(limit, || target.has_news() || other());
+            if woken == Woken::Signal {
+                return Err(EINTR);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        self.vgic().remove_vcpu(&self.target);
+    }
+}
+
+/// Passes the lines of a vCPU's timers on.
+fn set_lines(gic: &mut Gic, index: VcpuIndex, ppis: Ppis, lines: [Level; 2]) {
+    for (which, line) in Which::ALL.into_iter().zip(lines) {
+        // Every GIC has all PPIs.
+        let _ = gic.set_line(IrqRef::private(index, ppis.get(which)), line);
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The virtual and the physical timer of an arm64 guest. */
+/* machine: arch=arm64 cpus=2 */
+#include "lib/vgic.h"
+
+enum { VIRTUAL = 27, PHYSICAL = 30, MAIN = 0xaaa, LATER = 0xbbb };
+
+/* Reports the interrupt, turns both timers off and ends it. */
+IRQ_VECTORS(timers_off,
+	    ACKNOWLEDGE REPORT
+	    "msr cntv_ctl_el0, xzr\n"
+	    "msr cntp_ctl_el0, xzr\n"
+	    "isb\n"
+	    END_OF_INTERRUPT);
+
+/* A timer a 50th of a second ahead */
+#define START(timer)								\
+	"mrs x1, cntfrq_el0\n"							\
+	"mov x2, #50\n"								\
+	"udiv x1, x1, x2\n"							\
+	"msr " timer "_tval_el0, x1\n"						\
+	"mov x1, #1\n"								\
+	"msr " timer "_ctl_el0, x1\n"						\
+	"isb\n"
+
+GUEST64(wait_virtual,
+	GIC_ON IRQS_ON
+	"1:\n" START("cntv")
+	"wfi\n"
+	"mov x0, #0xaaa\n" REPORT
+	"b 1b\n");
+
+GUEST64(wait_physical,
+	GIC_ON IRQS_ON
+	"1:\n" START("cntp")
+	"wfi\n"
+	"mov x0, #0xaaa\n" REPORT
+	"b 1b\n");
+
+/* Spins until the handler has set X19 */
+IRQ_VECTORS(timers_off_and_flag,
+	    ACKNOWLEDGE REPORT
+	    "msr cntv_ctl_el0, xzr\n"
+	    "isb\n"
+	    "mov x19, #1\n"
+	    END_OF_INTERRUPT);
+
+GUEST64(spin_virtual,
+	GIC_ON IRQS_ON
+	"1: mov x19, #0\n" START("cntv")
+	"2: cbz x19, 2b\n"
+	"mov x0, #0xaaa\n" REPORT
+	"b 1b\n");
+
+static void comes_and_goes(struct vcpu *vcpu, uint64_t intid)
+{
+	for (int i = 0; i < 4; i++) {
+		ASSERT_REPORT(vcpu, intid);
+		ASSERT_REPORT(vcpu, MAIN);
+	}
+}
+
+TEST_LIMIT(the_virtual_timer_ends_a_wfi, 60)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(wait_virtual, timers_off, &vcpu, 1);
+
+	comes_and_goes(vcpu, VIRTUAL);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+TEST_LIMIT(the_physical_timer_ends_a_wfi, 60)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(wait_physical, timers_off, &vcpu, 1);
+
+	comes_and_goes(vcpu, PHYSICAL);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+TEST_LIMIT(the_virtual_timer_interrupts_a_loop, 60)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(spin_virtual, timers_off_and_flag, &vcpu, 1);
+
+	comes_and_goes(vcpu, VIRTUAL);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* The handler leaves the timer on: its line stays high. */
+IRQ_VECTORS(report_only, ACKNOWLEDGE REPORT END_OF_INTERRUPT);
+
+GUEST64(start_and_spin,
+	GIC_ON IRQS_ON START("cntv")
+	"1: b 1b\n");
+
+TEST_LIMIT(a_timer_interrupts_until_it_is_off, 60)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(start_and_spin, report_only, &vcpu, 1);
+
+	for (int i = 0; i < 5; i++)
+		ASSERT_REPORT(vcpu, VIRTUAL);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* The timer fires with interrupts masked, and is moved away before they are taken. */
+GUEST64(fire_and_withdraw,
+	GIC_ON
+	"1: mov x1, #0\n"
+	"msr cntv_cval_el0, x1\n"
+	"mov x1, #1\n"
+	"msr cntv_ctl_el0, x1\n"
+	"isb\n"
+	"mrs x0, cntv_ctl_el0\n" REPORT
+	"mov x1, #-1\n"
+	"lsr x1, x1, #1\n"
+	"msr cntv_cval_el0, x1\n"
+	"isb\n"
+	"mrs x0, cntv_ctl_el0\n" REPORT
+	IRQS_ON
+	"mov x0, #0xaaa\n" REPORT
+	IRQS_OFF
+	"mov x1, #0\n"
+	"msr cntv_cval_el0, x1\n"
+	"isb\n"
+	"mov x0, #0xbbb\n" REPORT
+	IRQS_ON
+	"b .\n");
+
+TEST_LIMIT(a_timer_that_is_moved_away_does_not_interrupt, 60)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(fire_and_withdraw, timers_off, &vcpu, 1);
+
+	ASSERT_REPORT(vcpu, 5);
+	ASSERT_REPORT(vcpu, 1);
+	ASSERT_REPORT(vcpu, MAIN);
+	ASSERT_REPORT(vcpu, LATER);
+	ASSERT_REPORT(vcpu, VIRTUAL);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* The virtual counter starts near 0 with the VM; it never runs backwards. */
+GUEST64(counters,
+	"1: isb\n"
+	"mrs x0, cntvct_el0\n" REPORT
+	"b 1b\n");
+
+TEST(the_virtual_counter_goes_on)
+{
+	struct vcpu *vcpu = GUEST_NEW(counters);
+	uint64_t last = 0, now, frequency;
+
+	__asm__("mrs %0, cntfrq_el0" : "=r"(frequency));
+	for (int i = 0; i < 100; i++) {
+		ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+		now = *(uint64_t *)vcpu->run->mmio.data;
+		EXPECT_TRUE(now >= last);
+		EXPECT_TRUE(now < 60 * frequency);
+		last = now;
+	}
+	guest_free(vcpu);
+}

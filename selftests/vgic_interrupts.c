@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Interrupts of a guest with a GICv3: lines, SGIs, timers. */
+/* machine: arch=arm64 cpus=2 */
+#include <pthread.h>
+#include <unistd.h>
+
+#include "lib/vgic.h"
+
+enum { SPI = 40, PPI = 20, MAIN = 0xaaa };
+
+/* Reports the number of each interrupt before it ends it. */
+IRQ_VECTORS(report_irq, ACKNOWLEDGE REPORT END_OF_INTERRUPT);
+
+GUEST64(take_interrupts,
+	GIC_ON
+	IRQS_ON
+	"1: mov x0, #0xaaa\n" REPORT
+	"b 1b\n");
+
+/* A line that is high interrupts again when the hypervisor hears of the last end, which may take an instruction. */
+static void assert_report_again(struct vcpu *vcpu, uint64_t intid)
+{
+	ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+	if (*(uint64_t *)vcpu->run->mmio.data == MAIN)
+		ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+	ASSERT_EQ(*(uint64_t *)vcpu->run->mmio.data, intid);
+}
+
+TEST(a_line_interrupts_until_it_is_low)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
+
+	spi_line(vcpu->vm, SPI, 1);
+	ASSERT_REPORT(vcpu, SPI);
+	for (int i = 0; i < 5; i++)
+		assert_report_again(vcpu, SPI);
+	spi_line(vcpu->vm, SPI, 0);
+	ASSERT_REPORT(vcpu, MAIN);
+	ASSERT_REPORT(vcpu, MAIN);
+	spi_line(vcpu->vm, SPI, 1);
+	ASSERT_REPORT(vcpu, SPI);
+	spi_line(vcpu->vm, SPI, 0);
+	ASSERT_REPORT(vcpu, MAIN);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+TEST(an_edge_interrupts_once)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
+
+	vgic_set_dist(vgic, 0xc00 + SPI / 16 * 4, 2 << SPI % 16 * 2);
+	ASSERT_REPORT(vcpu, MAIN);
+	spi_line(vcpu->vm, SPI, 1);
+	ASSERT_REPORT(vcpu, SPI);
+	ASSERT_REPORT(vcpu, MAIN);
+	spi_line(vcpu->vm, SPI, 0);
+	ASSERT_REPORT(vcpu, MAIN);
+	spi_line(vcpu->vm, SPI, 1);
+	ASSERT_REPORT(vcpu, SPI);
+	/* Another edge while the interrupt is active. */
+	spi_line(vcpu->vm, SPI, 0);
+	spi_line(vcpu->vm, SPI, 1);
+	ASSERT_REPORT(vcpu, SPI);
+	ASSERT_REPORT(vcpu, MAIN);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+TEST(a_private_line)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
+
+	ASSERT_REPORT(vcpu, MAIN);
+	ppi_line(vcpu->vm, 0, PPI, 1);
+	ASSERT_REPORT(vcpu, PPI);
+	assert_report_again(vcpu, PPI);
+	ppi_line(vcpu->vm, 0, PPI, 0);
+	ASSERT_REPORT(vcpu, MAIN);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+TEST(more_lines_than_list_registers)
+{
+	enum { LINES = 24 };
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
+	uint64_t seen = 0, intid;
+
+	ASSERT_REPORT(vcpu, MAIN);
+	for (int i = 0; i < LINES; i++)
+		spi_line(vcpu->vm, 32 + i, 1);
+	for (int i = 0; i < LINES; i++) {
+		ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+		intid = *(uint64_t *)vcpu->run->mmio.data;
+		ASSERT_TRUE(intid >= 32 && intid < 32 + LINES);
+		EXPECT_EQ(seen & 1ULL << (intid - 32), 0);
+		seen |= 1ULL << (intid - 32);
+		spi_line(vcpu->vm, intid, 0);
+	}
+	EXPECT_EQ(seen, (1ULL << LINES) - 1);
+	ASSERT_REPORT(vcpu, MAIN);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* SGI 5 to the own processor, again and again. */
+GUEST64(send_self,
+	GIC_ON
+	IRQS_ON
+	"1: mov x0, #1\n"
+	"movk x0, #0x500, lsl #16\n"
+	"msr S3_0_C12_C11_5, x0\n"
+	"isb\n"
+	"mov x0, #0xaaa\n" REPORT
+	"b 1b\n");
+
+TEST(an_sgi_to_oneself)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(send_self, report_irq, &vcpu, 1);
+
+	for (int i = 0; i < 3; i++) {
+		ASSERT_REPORT(vcpu, 5);
+		ASSERT_REPORT(vcpu, MAIN);
+	}
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* vCPU 0 sends SGI 7 to vCPU 1, which answers with SGI 8; each waits by WFI. X19 counts what has come. */
+IRQ_VECTORS(count_irq,
+	    ACKNOWLEDGE
+	    "add x19, x19, #1\n"
+	    END_OF_INTERRUPT);
+
+/* Goes to the label if enough have come; with interrupts off, so that none comes between that and the WFI. */
+#define WAIT_OR(label)								\
+	IRQS_OFF								\
+	"cmp x19, x20\n"							\
+	"b.ge " label "\n"							\
+	"wfi\n"									\
+	IRQS_ON
+
+GUEST64(ping_pong,
+	GIC_ON
+	"mov x19, #0\n"
+	"mov x20, #0\n"
+	"mrs x2, mpidr_el1\n"
+	"and x2, x2, #0xf\n"
+	IRQS_ON
+	"cbnz x2, 2f\n"
+	/* vCPU 0 */
+	"1: mov x0, #2\n"
+	"movk x0, #0x700, lsl #16\n"
+	"msr S3_0_C12_C11_5, x0\n"
+	"add x20, x20, #1\n"
+	"3:\n" WAIT_OR("4f")
+	"b 3b\n"
+	"4:\n" IRQS_ON
+	"cmp x20, #100\n"
+	"b.lt 1b\n"
+	"mov x0, x19\n" REPORT
+	"b .\n"
+	/* vCPU 1 */
+	"2: mov x0, #0xaaa\n" REPORT
+	"5: add x20, x20, #1\n"
+	"6:\n" WAIT_OR("7f")
+	"b 6b\n"
+	"7:\n" IRQS_ON
+	"mov x0, #1\n"
+	"movk x0, #0x800, lsl #16\n"
+	"msr S3_0_C12_C11_5, x0\n"
+	"cmp x20, #100\n"
+	"b.lt 5b\n"
+	"mov x0, x19\n" REPORT
+	"b .\n");
+
+static void *answer(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	ASSERT_REPORT(vcpu, 100);
+	return NULL;
+}
+
+TEST_LIMIT(sgis_between_processors, 60)
+{
+	struct vcpu *vcpus[2];
+	int vgic = VGIC_GUEST(ping_pong, count_irq, vcpus, 2);
+	pthread_t thread;
+
+	ASSERT_REPORT(vcpus[1], MAIN);
+	ASSERT_EQ(pthread_create(&thread, NULL, answer, vcpus[1]), 0);
+	ASSERT_REPORT(vcpus[0], 100);
+	ASSERT_EQ(pthread_join(thread, NULL), 0);
+	vgic_guest_free(vgic, vcpus, 2);
+}
+
+/* A line raised by another thread while the guest waits by WFI. */
+GUEST64(wait_for_interrupts,
+	GIC_ON
+	IRQS_ON
+	"mov x0, #0xaaa\n" REPORT
+	"1: wfi\n"
+	"b 1b\n");
+
+static void *raise_later(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	usleep(100000);
+	spi_line(vcpu->vm, SPI, 1);
+	return NULL;
+}
+
+TEST_LIMIT(a_line_ends_a_wfi, 60)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(wait_for_interrupts, report_irq, &vcpu, 1);
+	pthread_t thread;
+
+	ASSERT_REPORT(vcpu, MAIN);
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(pthread_create(&thread, NULL, raise_later, vcpu), 0);
+		ASSERT_REPORT(vcpu, SPI);
+		ASSERT_EQ(pthread_join(thread, NULL), 0);
+		spi_line(vcpu->vm, SPI, 0);
+	}
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* An interrupt that is disabled, or less urgent than the mask, does not come. */
+GUEST64(mask,
+	GIC_ON
+	"mov x0, #0x80\n"
+	"msr S3_0_C4_C6_0, x0\n"
+	IRQS_ON
+	"mov x0, #0xaaa\n" REPORT
+	"mov x0, #0xff\n"
+	"msr S3_0_C4_C6_0, x0\n"
+	"isb\n"
+	"mov x0, #0xaaa\n" REPORT
+	"b .\n");
+
+TEST(the_mask_holds_interrupts_off)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(mask, report_irq, &vcpu, 1);
+
+	vgic_set_dist(vgic, 0x400 + SPI, 0xf0);
+	spi_line(vcpu->vm, SPI, 1);
+	ASSERT_REPORT(vcpu, MAIN);
+	ASSERT_REPORT(vcpu, SPI);
+	vgic_set_dist(vgic, 0x180 + 4, 1 << (SPI - 32));
+	ASSERT_REPORT(vcpu, MAIN);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
