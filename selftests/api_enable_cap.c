@@ -62,6 +62,18 @@ TEST(max_vcpu_id)
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_CREATE_VCPU, 4), EINVAL);
 }
 
+/* The vCPU that starts the guest must stay possible. */
+TEST(max_vcpu_id_and_the_first_vcpu)
+{
+	struct vm *vm = vm_create();
+
+	ASSERT_OK(ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 5));
+	EXPECT_ERRNO(enable(vm->fd, KVM_CAP_MAX_VCPU_ID, 4), EINVAL);
+	EXPECT_OK(enable(vm->fd, KVM_CAP_MAX_VCPU_ID, 8));
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 9), EINVAL);
+	EXPECT_OK(ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 7));
+}
+
 TEST(quirks)
 {
 	struct vm *vm = vm_create();

@@ -63,3 +63,29 @@ TEST(round_trip)
 	ASSERT_OK(ioctl(other->fd, KVM_GET_XSAVE2, second));
 	EXPECT_MEM(second, first, size);
 }
+
+/* What a VMM may let its guests have of XSAVE: an attribute of the device */
+TEST(components_for_guests)
+{
+	uint64_t components = 0;
+	struct kvm_device_attr attr = {
+		.attr = KVM_X86_XCOMP_GUEST_SUPP, .addr = (uintptr_t)&components,
+	};
+	const int kvm = kvm_open();
+	struct kvm_cpuid2 *cpuid = cpuid_supported(kvm);
+	struct kvm_cpuid_entry2 *xsave = cpuid_find(cpuid, 0xd, 0);
+
+	EXPECT_EQ(kvm_check(kvm, KVM_CAP_SYS_ATTRIBUTES), 1);
+	EXPECT_OK(ioctl(kvm, KVM_HAS_DEVICE_ATTR, &attr));
+	EXPECT_OK(ioctl(kvm, KVM_GET_DEVICE_ATTR, &attr));
+	ASSERT_TRUE(xsave != NULL);
+	EXPECT_EQ(components, xsave->eax | (uint64_t)xsave->edx << 32);
+	attr.addr = 16;
+	EXPECT_ERRNO(ioctl(kvm, KVM_GET_DEVICE_ATTR, &attr), EFAULT);
+	attr.attr = 1;
+	EXPECT_ERRNO(ioctl(kvm, KVM_GET_DEVICE_ATTR, &attr), ENXIO);
+	EXPECT_ERRNO(ioctl(kvm, KVM_HAS_DEVICE_ATTR, &attr), ENXIO);
+	attr = (struct kvm_device_attr){ .group = 99 };
+	EXPECT_ERRNO(ioctl(kvm, KVM_HAS_DEVICE_ATTR, &attr), ENXIO);
+	free(cpuid);
+}

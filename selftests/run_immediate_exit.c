@@ -24,6 +24,20 @@ TEST(the_guest_does_not_start)
 	EXPECT_REPORT(vcpu, 0);
 }
 
+/* VMMs complete an exit before they look at it. */
+TEST(the_exit_reason_stays)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, code);
+
+	ASSERT_REPORT(vcpu, 0);
+	run_immediate(vcpu);
+	EXPECT_EXIT(vcpu, KVM_EXIT_IO);
+	EXPECT_EQ(vcpu->run->io.port, REPORT_PORT);
+	ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+	run_immediate(vcpu);
+	EXPECT_EXIT(vcpu, KVM_EXIT_MMIO);
+}
+
 TEST(pending_io_is_finished)
 {
 	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, code);

@@ -23,7 +23,7 @@ use crate::{
         run::{drop_injection, Leave},
         vmcs::Loaded,
     },
-    x86::{event::Event, insn::Gpr, port, vcpu::Core},
+    x86::{event::Event, insn::Gpr, port, vcpu::Core, vm_settings::Quirk},
 };
 
 /// The suberrors of KVM_EXIT_INTERNAL_ERROR that this module reports.
@@ -99,8 +99,6 @@ pub fn handle(
         | Reason::Vmwrite
         | Reason::Vmxoff
         | Reason::Vmxon
-        | Reason::Mwait
-        | Reason::Monitor
         | Reason::Invept
         | Reason::Invvpid
         | Reason::Rdtscp
@@ -112,6 +110,7 @@ pub fn handle(
         | Reason::Umwait
         | Reason::Tpause
         | Reason::Loadiwkey => raise(core, Event::INVALID_OPCODE),
+        Reason::Mwait | Reason::Monitor => mwait(core, loaded),
         Reason::TaskSwitch => task_switch::task_switch(core, loaded),
         Reason::Init
         | Reason::MachineCheck
@@ -184,6 +183,16 @@ fn hlt(core: &mut Core, loaded: &Loaded, page: &RunPage) -> Option<Leave> {
         return Some(Leave::Halt);
     }
     (!core.is_woken(loaded)).then_some(Leave::Halt)
+}
+
+/// MONITOR or MWAIT: what is waited for may have happened.
+fn mwait(core: &mut Core, loaded: &Loaded) -> Option<Leave> {
+    let settings = &core.vm.arch().settings;
+    if settings.has_quirk(Quirk::MwaitNeverFaults) || core.cpuid.has_mwait() {
+        done(core, loaded)
+    } else {
+        raise(core, Event::INVALID_OPCODE)
+    }
 }
 
 /// An exit that should not happen with the controls that are set.

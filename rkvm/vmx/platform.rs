@@ -226,10 +226,29 @@ impl Platform {
             uapi::RKVM_X86_GET_MCE_CAP_SUPPORTED => {
                 argument.write(&msr::machine_check::SUPPORTED).map(|()| 0)
             }
+            uapi::RKVM_HAS_DEVICE_ATTR => self.check_attribute(&argument.read()?).map(|_| 0),
+            uapi::RKVM_GET_DEVICE_ATTR => {
+                let attribute = argument.read()?;
+                let value = self.check_attribute(&attribute)?;
+                let target = UserAddress::new(attribute.addr as usize);
+                target.write(&value).map(|()| 0)
+            }
             uapi::RKVM_GET_MSRS => {
                 ioctl::get_msrs(argument, |index| self.feature_msrs.read(index).ok())
             }
             _ => Err(ENOTTY),
+        }
+    }
+
+    /// The value of an attribute of the device (KVM_CAP_SYS_ATTRIBUTES): the components of XSAVE that guests can have
+    /// is the only one. `ENXIO` for another one, `EINVAL` for flags.
+    fn check_attribute(&self, attribute: &uapi::kvm_device_attr) -> Result<u64> {
+        match (attribute.group, attribute.attr) {
+            _ if attribute.flags != 0 => Err(EINVAL),
+            (0, XCOMP_GUEST_SUPP) => Ok(self
+                .host_xcr0
+                .map_or(0, |xcr0| xcr0.raw() & Xcr0::SUPPORTED.raw())),
+            _ => Err(ENXIO),
         }
     }
 
@@ -266,6 +285,7 @@ impl Platform {
             | uapi::KVM_CAP_X86_USER_SPACE_MSR
             | uapi::KVM_CAP_X86_MSR_FILTER
             | uapi::KVM_CAP_PRE_FAULT_MEMORY
+            | uapi::KVM_CAP_SYS_ATTRIBUTES
             | uapi::KVM_CAP_EXIT_ON_EMULATION_FAILURE
             | uapi::KVM_CAP_ENABLE_CAP
             | uapi::KVM_CAP_ENABLE_CAP_VM => 1,
@@ -286,7 +306,7 @@ impl Platform {
             | uapi::KVM_CAP_SET_BOOT_CPU_ID
             | uapi::KVM_CAP_TSC_DEADLINE_TIMER => isize::from(self.has_local_apics()),
             uapi::KVM_CAP_IRQ_ROUTING if self.has_local_apics() => routing::MAX_ROUTES as isize,
-            uapi::KVM_CAP_DISABLE_QUIRKS2 if self.has_local_apics() => interrupts::QUIRKS as isize,
+            uapi::KVM_CAP_DISABLE_QUIRKS2 => vm_settings::QUIRKS as isize,
             uapi::KVM_CAP_X2APIC_API if self.has_local_apics() => interrupts::X2APIC_API as isize,
             uapi::KVM_CAP_XCRS => isize::from(self.host_xcr0.is_some()),
             uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,
@@ -298,6 +318,9 @@ impl Platform {
 }
 
 const CR4_VMXE: u64 = 1 << 13;
+
+/// KVM_X86_XCOMP_GUEST_SUPP: an attribute of the device.
+const XCOMP_GUEST_SUPP: u64 = uapi::KVM_X86_XCOMP_GUEST_SUPP as u64;
 
 /// A page with an MSR bitmap. `ENOMEM`.
 fn msr_bitmap_page(fill: fn(&mut [u8; msr::bitmap::SIZE])) -> Result<KernelPage> {

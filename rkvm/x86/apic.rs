@@ -50,7 +50,12 @@ impl Apic {
         if interrupts.kind() == Kind::Userspace {
             return Ok(None);
         }
-        let lapic = Lapic::new(id, interrupts.settings().lapic(id, false))?;
+        let lapic = Lapic::new(
+            id,
+            interrupts
+                .settings()
+                .lapic(id, false, vm.arch().settings.lint0()),
+        )?;
         let target = Arc::new(
             Target::new(lapic.identity(), kick.clone()),
             GFP_KERNEL_ACCOUNT,
@@ -405,7 +410,11 @@ impl Core {
     pub fn configure_apic(&mut self) {
         if let Some(apic) = &mut self.apic {
             let settings = apic.interrupts.settings();
-            let config = settings.lapic(apic.registers().id(), self.features.has_tsc_deadline());
+            let config = settings.lapic(
+                apic.registers().id(),
+                self.features.has_tsc_deadline(),
+                self.vm.arch().settings.lint0(),
+            );
             apic.lapic().configure(config);
         }
     }

@@ -228,6 +228,11 @@ impl Msrs {
         self.apic_base
     }
 
+    /// IA32_MISC_ENABLE.
+    pub const fn misc_enable(&self) -> u64 {
+        self.misc_enable
+    }
+
     /// The machine-check registers.
     pub fn machine_check(&mut self) -> &mut MachineCheck {
         &mut self.machine_check

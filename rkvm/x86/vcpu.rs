@@ -40,6 +40,7 @@ use crate::{
         pv::Pv,
         regs::{reset, rules::PagingState, Cr4, Efer, Rflags, Xcr0},
         shared_msrs::{GuestMsrs, InUse},
+        vm_settings::Quirk,
     },
 };
 use kernel::{prelude::*, sync::Arc};
@@ -182,30 +183,34 @@ impl Vcpu {
             let fpu = self.fpu.enter();
             let done = self.core.complete(&fpu, page);
             match done {
-                Ok(Some(reported)) => Ok(reported),
+                Ok(Some(Reported { .. })) => Ok(()),
+                // What the page tells stays: VMMs look at it once the instruction is complete.
                 Ok(None) if request.immediate_exit => Err(EINTR),
                 Ok(None) if self.core.activity == Activity::Uninitialized => {
-                    self.core.wait_for_init().and(Err(EAGAIN))
+                    report_signal(page, self.core.wait_for_init()).and(Err(EAGAIN))
                 }
-                Ok(None) => self.core.run(&fpu, page),
-                Err(error) => Err(error),
+                Ok(None) => {
+                    report_signal(page, self.core.run(&fpu, page).map(|Reported { .. }| ()))
+                }
+                Err(error) => report_signal(page, Err(error)),
             }
         };
         self.core.fetch_eoi();
         if stepping {
             self.core.end_step();
         }
-        let result = match result {
-            Err(error) if error == EINTR => {
-                let Reported { .. } = page.report_exit(&UserExit::Interrupted);
-                Err(error)
-            }
-            Err(error) => Err(error),
-            Ok(Reported { .. }) => Ok(()),
-        };
         page.report_state(&self.core.report());
         result
     }
+}
+
+/// Tells the VMM if a signal has ended KVM_RUN.
+fn report_signal(page: &RunPage, result: Result) -> Result {
+    result.inspect_err(|error| {
+        if *error == EINTR {
+            let Reported { .. } = page.report_exit(&UserExit::Interrupted);
+        }
+    })
 }
 
 impl Core {
@@ -396,7 +401,10 @@ impl Core {
 
     /// The registers that show in CPUID.
     pub fn runtime(&self, cr4: Cr4) -> Runtime {
+        let settings = &self.vm.arch().settings;
+        let shows_mwait = !settings.has_quirk(Quirk::MiscEnableNoMwait);
         Runtime {
+            misc_enable: shows_mwait.then(|| self.msrs.misc_enable()),
             cr4,
             xcr0: self.xcr0,
             apic_base: self.apic_base(),

@@ -110,9 +110,12 @@ fn enable_cap(vm: &Vm, request: &uapi::kvm_enable_cap) -> Result {
         uapi::KVM_CAP_X86_DISABLE_EXITS => {
             vm.before_vcpus(EINVAL, || settings.disable_exits(value))
         }
-        uapi::KVM_CAP_MAX_VCPU_ID => vm.before_vcpus(EINVAL, || settings.limit_vcpu_ids(value)),
+        uapi::KVM_CAP_MAX_VCPU_ID => vm.before_vcpus(EINVAL, || {
+            let bootstrap = vm.arch().interrupts().settings().bootstrap();
+            settings.limit_vcpu_ids(value, bootstrap)
+        }),
         uapi::KVM_CAP_SPLIT_IRQCHIP => interrupts::enable_split(vm, value),
-        uapi::KVM_CAP_DISABLE_QUIRKS2 => vm.arch().interrupts().settings().disable_quirks(value),
+        uapi::KVM_CAP_DISABLE_QUIRKS2 => settings.disable_quirks(value),
         uapi::KVM_CAP_X2APIC_API => vm.arch().interrupts().settings().set_x2apic_api(value),
         _ => Err(EINVAL),
     }

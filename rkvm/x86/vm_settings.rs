@@ -6,12 +6,13 @@ use crate::{
     host::{
         bindings::{
             KVM_MSR_EXIT_REASON_FILTER, KVM_MSR_EXIT_REASON_INVAL, KVM_MSR_EXIT_REASON_UNKNOWN,
-            KVM_X86_DISABLE_EXITS_HLT, KVM_X86_DISABLE_EXITS_PAUSE,
+            KVM_X86_DISABLE_EXITS_HLT, KVM_X86_DISABLE_EXITS_PAUSE, KVM_X86_QUIRK_LINT0_REENABLED,
+            KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS,
         },
         x86::tsc_frequency,
     },
     vmx::controls::{ControlSet, PrimaryControls, SecondaryControls},
-    x86::{msr::Refusal, tsc, MAX_VCPU_ID},
+    x86::{lapic::Lint0Reset, msr::Refusal, tsc, MAX_VCPU_ID},
 };
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
@@ -30,6 +31,21 @@ pub enum Switch {
     ExitOnEmulationFailure,
 }
 
+/// What C KVM does otherwise than the manuals say, for guests or VMMs of old (KVM_CAP_DISABLE_QUIRKS2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quirk {
+    /// A reset leaves LINT0 of the bootstrap processor's local APIC open.
+    Lint0Reenabled = KVM_X86_QUIRK_LINT0_REENABLED as isize,
+    /// IA32_MISC_ENABLE does not show in the MWAIT bit of CPUID.
+    MiscEnableNoMwait = KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT as isize,
+    /// MONITOR and MWAIT do nothing where CPUID has none.
+    MwaitNeverFaults = KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS as isize,
+}
+
+/// The quirks that a VMM can do without.
+pub const QUIRKS: u32 =
+    Quirk::Lint0Reenabled as u32 | Quirk::MiscEnableNoMwait as u32 | Quirk::MwaitNeverFaults as u32;
+
 impl Switch {
     const fn bit(self) -> u32 {
         1 << self as u32
@@ -45,6 +61,8 @@ pub struct VmSettings {
     /// KVM_MSR_EXIT_REASON_: refused accesses that the VMM sees.
     msr_exits: AtomicU32,
     switches: AtomicU32,
+    /// [`Quirk`]s that the VMM does without.
+    disabled_quirks: AtomicU32,
 }
 
 impl VmSettings {
@@ -56,6 +74,7 @@ impl VmSettings {
             tsc_khz: AtomicU32::new(tsc_frequency::khz()),
             msr_exits: AtomicU32::new(0),
             switches: AtomicU32::new(0),
+            disabled_quirks: AtomicU32::new(0),
         }
     }
 
@@ -82,6 +101,30 @@ impl VmSettings {
         }
         self.disabled_exits.fetch_or(exits, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// KVM_CAP_DISABLE_QUIRKS2. `EINVAL` for a quirk that there is not.
+    pub fn disable_quirks(&self, quirks: u64) -> Result {
+        let quirks = u32::try_from(quirks).map_err(|_| EINVAL)?;
+        if quirks & !QUIRKS != 0 {
+            return Err(EINVAL);
+        }
+        self.disabled_quirks.fetch_or(quirks, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the VMM has left a quirk on.
+    pub fn has_quirk(&self, quirk: Quirk) -> bool {
+        self.disabled_quirks.load(Ordering::Relaxed) & quirk as u32 == 0
+    }
+
+    /// What a reset makes of LINT0 of the bootstrap processor.
+    pub fn lint0(&self) -> Lint0Reset {
+        if self.has_quirk(Quirk::Lint0Reenabled) {
+            Lint0Reset::ExtInt
+        } else {
+            Lint0Reset::Masked
+        }
     }
 
     /// KVM_CAP_X86_USER_SPACE_MSR: the reasons for which refused MSR accesses are the VMM's. `EINVAL` for others
@@ -121,15 +164,25 @@ impl VmSettings {
         controls
     }
 
-    /// KVM_CAP_MAX_VCPU_ID. `EINVAL` for more than [`MAX_VCPU_ID`], and for another limit than was set before.
-    pub fn limit_vcpu_ids(&self, limit: u64) -> Result {
+    /// KVM_CAP_MAX_VCPU_ID. `EINVAL` for more than [`MAX_VCPU_ID`], for less than the vCPU that is to start the guest has,
+    /// and for another limit than was set before.
+    pub fn limit_vcpu_ids(&self, limit: u64, bootstrap: u32) -> Result {
         let limit = u32::try_from(limit).map_err(|_| EINVAL)?;
         let before = self.vcpu_id_limit.load(Ordering::Relaxed);
-        if limit > MAX_VCPU_ID || before != 0 && before != limit {
+        if limit > MAX_VCPU_ID || limit < bootstrap || before != 0 && before != limit {
             return Err(EINVAL);
         }
         self.vcpu_id_limit.store(limit, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// SET_BOOT_CPU_ID. `EINVAL` for an id that no vCPU can have, as far as C KVM sees that.
+    pub fn check_bootstrap_id(&self, id: u32) -> Result {
+        match self.vcpu_id_limit.load(Ordering::Relaxed) {
+            0 if id > MAX_VCPU_ID => Err(EINVAL),
+            limit if limit != 0 && id > limit => Err(EINVAL),
+            _ => Ok(()),
+        }
     }
 
     /// `EINVAL` for an id that the VMM has ruled out.

@@ -243,5 +243,13 @@ pub const OSXSAVE: Feature = Feature {
     bit: 27,
 };
 
+/// MONITOR and MWAIT; guests are offered none, but a VMM may list them.
+pub const MWAIT: Feature = Feature {
+    function: 1,
+    index: 0,
+    register: Register::Ecx,
+    bit: 3,
+};
+
 /// The instructions of CPUID.0DH.1:EAX that write the compacted format.
 pub const COMPACTING: u32 = XSAVEC.mask() | XSAVES.mask();

@@ -18,8 +18,12 @@ pub struct Runtime {
     pub xcr0: Xcr0,
     /// IA32_APIC_BASE, for APIC.
     pub apic_base: u64,
+    /// IA32_MISC_ENABLE, for MWAIT; `None` where CPUID does not show it.
+    pub misc_enable: Option<u64>,
 }
 
+/// IA32_MISC_ENABLE: MONITOR and MWAIT are there.
+const MISC_ENABLE_MWAIT: u64 = 1 << 18;
 /// IA32_APIC_BASE: the local APIC is enabled.
 const APIC_BASE_ENABLE: u64 = 1 << 11;
 
@@ -258,6 +262,12 @@ impl GuestCpuid {
             if runtime.cr4.contains(Cr4::OSXSAVE) {
                 entry.ecx |= feature::OSXSAVE.mask();
             }
+            if let Some(misc_enable) = runtime.misc_enable {
+                entry.ecx &= !feature::MWAIT.mask();
+                if misc_enable & MISC_ENABLE_MWAIT != 0 {
+                    entry.ecx |= feature::MWAIT.mask();
+                }
+            }
             if runtime.apic_base & APIC_BASE_ENABLE != 0 {
                 entry.edx |= feature::APIC.mask();
             }
@@ -288,6 +298,12 @@ impl GuestCpuid {
                 let identity = |entry: &CpuidEntry| (entry.function, entry.index, entry.flags);
                 identity(ours) == identity(theirs) && ours.registers() == theirs.registers()
             }))
+    }
+
+    /// Whether the guest sees MONITOR and MWAIT.
+    pub fn has_mwait(&self) -> bool {
+        let features = self.find(feature::MWAIT.function, feature::MWAIT.index);
+        features.is_some_and(|entry| entry.ecx & feature::MWAIT.mask() != 0)
     }
 
     /// Family, model and stepping (leaf 1, EAX), if the VMM lists them.

@@ -16,7 +16,6 @@ use crate::{
         pic::Which,
         pit::{Pit, PitState, Reinject},
         routing::{self, Irqchip, Routes, RoutingEntry},
-        MAX_VCPU_ID,
     },
 };
 use kernel::prelude::*;
@@ -95,9 +94,7 @@ pub fn serve(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
         uapi::RKVM_SET_BOOT_CPU_ID => {
             let id = u32::try_from(argument.raw()).map_err(|_| EINVAL)?;
             vm.before_vcpus(EBUSY, || {
-                if id > MAX_VCPU_ID {
-                    return Err(EINVAL);
-                }
+                vm.arch().settings.check_bootstrap_id(id)?;
                 interrupts.settings.set_bootstrap(id);
                 Ok(())
             })?;

@@ -30,13 +30,7 @@ pub struct Settings {
     bootstrap: AtomicU32,
     /// KVM_X2APIC_API_*.
     x2apic_api: AtomicU32,
-    /// KVM_X86_QUIRK_* that the VMM does without.
-    disabled_quirks: AtomicU32,
 }
-
-/// KVM_CAP_DISABLE_QUIRKS2: the one quirk that there is, LINT0 of the bootstrap processor enabled by a reset
-/// (KVM_X86_QUIRK_LINT0_REENABLED).
-pub const QUIRKS: u32 = 1 << 0;
 
 /// The flags of KVM_CAP_X2APIC_API that there are.
 pub const X2APIC_API: u32 = USE_32BIT_IDS
@@ -60,7 +54,6 @@ impl Settings {
             split_pins: AtomicU32::new(0),
             bootstrap: AtomicU32::new(0),
             x2apic_api: AtomicU32::new(0),
-            disabled_quirks: AtomicU32::new(0),
         }
     }
 
@@ -94,9 +87,14 @@ impl Settings {
         self.bootstrap.store(id, Ordering::Relaxed);
     }
 
+    /// The vCPU that starts.
+    pub fn bootstrap(&self) -> u32 {
+        self.bootstrap.load(Ordering::Relaxed)
+    }
+
     /// What a vCPU is to the others.
     pub fn role(&self, id: u32) -> Role {
-        if id == self.bootstrap.load(Ordering::Relaxed) {
+        if id == self.bootstrap() {
             Role::Bootstrap
         } else {
             Role::Application
@@ -117,16 +115,6 @@ impl Settings {
         let kept = if flags & BOTH != 0 { !BOTH } else { u32::MAX };
         let old = self.x2apic_api.load(Ordering::Relaxed);
         self.x2apic_api.store(old & kept | flags, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// KVM_CAP_DISABLE_QUIRKS2. `EINVAL` for a quirk that there is not.
-    pub fn disable_quirks(&self, quirks: u64) -> Result {
-        let quirks = u32::try_from(quirks).map_err(|_| EINVAL)?;
-        if quirks & !QUIRKS != 0 {
-            return Err(EINVAL);
-        }
-        self.disabled_quirks.fetch_or(quirks, Ordering::Relaxed);
         Ok(())
     }
 
@@ -167,14 +155,10 @@ impl Settings {
     }
 
     /// What the local APIC of vCPU `id` is.
-    pub fn lapic(&self, id: u32, tsc_deadline: bool) -> Config {
+    pub fn lapic(&self, id: u32, tsc_deadline: bool, lint0: Lint0Reset) -> Config {
         Config {
             role: self.role(id),
-            lint0: if self.disabled_quirks.load(Ordering::Relaxed) & QUIRKS != 0 {
-                Lint0Reset::Masked
-            } else {
-                Lint0Reset::ExtInt
-            },
+            lint0,
             directed_eoi: match self.kind() {
                 _ if self.has_api(DISABLE_SUPPRESS_EOI_BROADCAST) => DirectedEoi::Absent,
                 Kind::Split if self.has_api(ENABLE_SUPPRESS_EOI_BROADCAST) => DirectedEoi::Offered,

@@ -376,6 +376,7 @@ fn entries_follow_registers() {
     let mut guest = GuestCpuid::new(offered(&TIGERLAKE)).unwrap();
     let layout = layout(&TIGERLAKE);
     let mut runtime = Runtime {
+        misc_enable: None,
         cr4: Cr4::default(),
         xcr0: Xcr0::X87,
         apic_base: 0,
@@ -388,8 +389,14 @@ fn entries_follow_registers() {
         cr4: Cr4::OSXSAVE,
         xcr0: Xcr0::SUPPORTED,
         apic_base: 0xfee0_0800,
+        misc_enable: Some(1 << 18),
     };
+    assert!(!guest.has_mwait());
     guest.refresh(&runtime, &layout);
+    assert!(guest.has_mwait());
+    runtime.misc_enable = Some(0);
+    guest.refresh(&runtime, &layout);
+    assert!(!guest.has_mwait());
     assert_ne!(guest.execute(1, 0).ecx & 1 << 27, 0);
     assert_ne!(guest.execute(1, 0).edx & 1 << 9, 0);
     assert_eq!(guest.execute(0xd, 0).ebx, 0xa80);
