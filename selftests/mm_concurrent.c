@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: cpus=2 */
+/* machine: arch=any cpus=2 */
 /* Several vCPU threads fault at once, also while the host takes pages away. */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,31 +10,28 @@
 
 enum { VCPUS = 4, PAGES = 600, ROUNDS = 8 };
 
-/* RDI the address, RCX the count of pages: adds 1 in each */
-GUEST64(count, "1: lock incq (%rdi)\nadd $0x1000, %rdi\ndec %rcx\njnz 1b\nhlt\n");
+/* The registers of sweep: adds 1 in each page */
+GUEST_ANY(count, "1: lock incq (%rdi)\nadd $0x1000, %rdi\ndec %rcx\njnz 1b\nhlt\n",
+	  MMU_ON "1: ldxr x4, [x1]\nadd x4, x4, #1\nstxr w5, x4, [x1]\ncbnz w5, 1b\n"
+	  "add x1, x1, #0x1000\nsubs x2, x2, #1\nb.ne 1b\n" DONE);
 
 enum { COUNT_CODE = GUEST_CODE + 0x1000 };
 
-static void *run_to_hlt(void *arg)
+static void *run_to_end(void *arg)
 {
 	struct vcpu *vcpu = arg;
 
-	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	ASSERT_END(vcpu);
 	return NULL;
 }
 
-static void run_all(struct vcpu **vcpus, uint64_t rip, uint64_t first)
+static void run_all(struct vcpu **vcpus, uint64_t pc, uint64_t first)
 {
 	pthread_t threads[VCPUS];
 
 	for (int i = 0; i < VCPUS; i++) {
-		struct kvm_regs regs = {
-			.rip = rip, .rsp = GUEST_STACK, .rflags = RFLAGS_FIXED,
-			.rdi = SWEEP_GPA, .rcx = PAGES, .rax = first,
-		};
-
-		vcpu_set_regs(vcpus[i], &regs);
-		ASSERT_EQ(pthread_create(&threads[i], NULL, run_to_hlt, vcpus[i]), 0);
+		sweep_begin(vcpus[i], pc, SWEEP_GPA, PAGES, first);
+		ASSERT_EQ(pthread_create(&threads[i], NULL, run_to_end, vcpus[i]), 0);
 	}
 	for (int i = 0; i < VCPUS; i++)
 		ASSERT_EQ(pthread_join(threads[i], NULL), 0);
@@ -46,7 +43,7 @@ static void make_vcpus(struct vcpu **vcpus, uint8_t *mem)
 	VM_LOAD_AT(vcpus[0]->vm, COUNT_CODE, count);
 	for (int i = 1; i < VCPUS; i++) {
 		vcpus[i] = vcpu_new(vcpus[0]->vm, i);
-		vcpu_start(vcpus[i], MODE_LONG, COUNT_CODE);
+		vcpu_begin(vcpus[i], COUNT_CODE);
 	}
 }
 
@@ -90,14 +87,14 @@ static void *take_away(void *arg)
 TEST_LIMIT(while_pages_are_taken_away, 60)
 {
 	struct storm storm = { .mem = mem_private(PAGES * PAGE_SIZE) };
-	const uint64_t write_rip = GUEST_ADDR(sweep, sweep_write);
+	const uint64_t write_pc = GUEST_ADDR(sweep, sweep_write);
 	struct vcpu *vcpus[VCPUS];
 	pthread_t thread;
 
 	make_vcpus(vcpus, storm.mem);
 	ASSERT_EQ(pthread_create(&thread, NULL, take_away, &storm), 0);
 	for (int round = 0; round < ROUNDS || !atomic_load(&storm.rounds); round++) {
-		run_all(vcpus, write_rip, 1);
+		run_all(vcpus, write_pc, 1);
 		for (uint64_t i = 0; i < PAGES; i++) {
 			const uint64_t value = *(volatile uint64_t *)(storm.mem + i * PAGE_SIZE);
 
@@ -115,14 +112,14 @@ TEST_LIMIT(while_pages_are_taken_away, 60)
 	}
 }
 
-/* Runs until HLT; memory that is not there for a moment is tried again. */
+/* Runs until the end; memory that is not there for a moment is tried again. */
 static void *run_on(void *arg)
 {
 	struct vcpu *vcpu = arg;
 
 	for (;;) {
 		if (vcpu_run(vcpu) == 0) {
-			if (vcpu->run->exit_reason == KVM_EXIT_HLT)
+			if (vcpu_at_end(vcpu))
 				return NULL;
 			ASSERT_EXIT(vcpu, KVM_EXIT_MMIO);
 		} else {
@@ -217,6 +214,7 @@ TEST_LIMIT(while_the_process_forks, 60)
 	expect_one_memory(vcpus, mem);
 }
 
+#ifdef __x86_64__
 /* Bytes from device memory into the slot: each write is done by the KVM itself. */
 GUEST64(fill_in, "1: mov $0x40000000, %edi\nmov $64, %ecx\nrep movsb\njmp 1b\n");
 
@@ -275,3 +273,4 @@ TEST_LIMIT(a_deleted_slot_is_not_written, 60)
 	atomic_store(&filling.stop, true);
 	ASSERT_EQ(pthread_join(thread, NULL), 0);
 }
+#endif

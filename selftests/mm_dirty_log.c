@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: cpus=2 */
+/* machine: arch=any cpus=2 */
 /* Dirty logs: KVM_GET_DIRTY_LOG names every page that was written, and no other. */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -63,7 +63,7 @@ static int set_flags(struct vcpu *vcpu, size_t pages, uint8_t *mem, uint32_t fla
 
 static struct vcpu *logged_new(uint8_t *mem, size_t pages)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, sweep);
+	struct vcpu *vcpu = GUEST_ANY_NEW(sweep);
 
 	ASSERT_OK(set_flags(vcpu, pages, mem, KVM_MEM_LOG_DIRTY_PAGES));
 	return vcpu;
@@ -165,6 +165,7 @@ TEST(a_big_slot)
 	expect_log(vcpu->vm, SLOT, BIG, 70000, 70009);
 }
 
+#ifdef __x86_64__
 /* Bytes from device memory, which the hypervisor itself writes into the slot */
 GUEST64(fill_in, "rep movsb\nhlt\n");
 
@@ -186,7 +187,7 @@ TEST(emulated_writes)
 		EXPECT_EQ(vcpu->run->mmio.is_write, 0);
 		vcpu->run->mmio.data[0] = 0x5a;
 	}
-	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	ASSERT_END(vcpu);
 	EXPECT_EQ(mem[8 * PAGE_SIZE - 4], 0x5a);
 	EXPECT_EQ(mem[8 * PAGE_SIZE + 3], 0x5a);
 	expect_log(vcpu->vm, SLOT, PAGES, 7, 9);
@@ -207,6 +208,8 @@ TEST(page_table_marks)
 	EXPECT_EQ(*(uint64_t *)(vm->ram + at), entry | PTE_A | PTE_D);
 	EXPECT_TRUE(log_has(log_take(vm, 0, GUEST_PAGES), at / PAGE_SIZE));
 }
+
+#endif
 
 TEST(the_flag_goes_and_comes_back)
 {
@@ -269,25 +272,38 @@ TEST(a_bad_bitmap_loses_nothing)
 	expect_log(vcpu->vm, SLOT, PAGES, 60, 80);
 }
 
-/* RDI the address, RCX the count of pages, RBX the count of rounds: adds 1 in each page */
-GUEST64(count,
+/* The registers of sweep, the first number as the count of rounds: adds 1 in each page */
+GUEST_ANY(count,
 	"2: mov %rdi, %rsi\n"
 	"mov %rcx, %rdx\n"
 	"1: lock incq (%rsi)\n"
 	"add $0x1000, %rsi\n"
 	"dec %rdx\n"
 	"jnz 1b\n"
-	"dec %rbx\n"
+	"dec %rax\n"
 	"jnz 2b\n"
-	"hlt\n");
+	"hlt\n",
+	MMU_ON
+	"2: mov x6, x1\n"
+	"mov x7, x2\n"
+	"1: ldxr x4, [x6]\n"
+	"add x4, x4, #1\n"
+	"stxr w5, x4, [x6]\n"
+	"cbnz w5, 1b\n"
+	"add x6, x6, #0x1000\n"
+	"subs x7, x7, #1\n"
+	"b.ne 1b\n"
+	"subs x3, x3, #1\n"
+	"b.ne 2b\n"
+	DONE);
 
 enum { VCPUS = 2, ROUNDS = 300 };
 
 static atomic_int running;
 
-static void *run_to_hlt(void *arg)
+static void *run_to_end(void *arg)
 {
-	ASSERT_RUN((struct vcpu *)arg, KVM_EXIT_HLT);
+	ASSERT_END((struct vcpu *)arg);
 	atomic_fetch_sub(&running, 1);
 	return NULL;
 }
@@ -306,24 +322,19 @@ static void copy_dirty(struct vm *vm, const uint8_t *mem, uint64_t *copy)
 TEST_LIMIT(while_vcpus_write, 60)
 {
 	uint8_t *mem = mem_new(PAGES * PAGE_SIZE);
-	struct vcpu *vcpus[VCPUS] = { GUEST_NEW(MODE_LONG, count) };
+	struct vcpu *vcpus[VCPUS] = { GUEST_ANY_NEW(count) };
 	uint64_t copy[PAGES] = { 0 };
 	pthread_t threads[VCPUS];
 
 	ASSERT_OK(set_flags(vcpus[0], PAGES, mem, KVM_MEM_LOG_DIRTY_PAGES));
 	atomic_store(&running, VCPUS);
 	for (int i = 0; i < VCPUS; i++) {
-		struct kvm_regs regs = {
-			.rip = GUEST_CODE, .rsp = GUEST_STACK, .rflags = RFLAGS_FIXED,
-			.rdi = SWEEP_GPA, .rcx = PAGES, .rbx = ROUNDS,
-		};
-
 		if (i > 0) {
 			vcpus[i] = vcpu_new(vcpus[0]->vm, i);
-			vcpu_start(vcpus[i], MODE_LONG, GUEST_CODE);
+			vcpu_begin(vcpus[i], GUEST_CODE);
 		}
-		vcpu_set_regs(vcpus[i], &regs);
-		ASSERT_EQ(pthread_create(&threads[i], NULL, run_to_hlt, vcpus[i]), 0);
+		sweep_begin(vcpus[i], GUEST_CODE, SWEEP_GPA, PAGES, ROUNDS);
+		ASSERT_EQ(pthread_create(&threads[i], NULL, run_to_end, vcpus[i]), 0);
 	}
 	while (atomic_load(&running))
 		copy_dirty(vcpus[0]->vm, mem, copy);

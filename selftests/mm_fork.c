@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* fork under a guest: copy on write keeps the guest with its own process. */
 #include <sys/wait.h>
 #include <unistd.h>

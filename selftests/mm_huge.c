@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* Memory of 2 MiB host pages, and what splits them. */
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -35,7 +36,7 @@ TEST(unlike_alignment)
 {
 	enum { SMALL = 1200, OFF = 17 };
 	uint8_t *mem = mem_huge() + OFF * PAGE_SIZE;
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, sweep);
+	struct vcpu *vcpu = GUEST_ANY_NEW(sweep);
 	const uint64_t gpa = SWEEP_GPA + 5 * PAGE_SIZE;
 
 	ASSERT_OK(vm_set_slot(vcpu->vm, 1, gpa, SMALL * PAGE_SIZE, mem, 0));
@@ -49,7 +50,7 @@ TEST(part_of_a_large_page)
 	enum { FIRST = 100, COUNT = 200 };
 	const uint64_t gpa = SWEEP_GPA + FIRST * PAGE_SIZE;
 	uint8_t *mem = mem_huge();
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, sweep);
+	struct vcpu *vcpu = GUEST_ANY_NEW(sweep);
 
 	host_fill(mem, PAGES, 1);
 	ASSERT_OK(vm_set_slot(vcpu->vm, 1, gpa, COUNT * PAGE_SIZE, mem + FIRST * PAGE_SIZE, 0));
@@ -122,7 +123,7 @@ TEST(slot_deleted_and_made_again)
 		EXPECT_EQ(guest_mismatches(vcpu, SWEEP_GPA, PAGES / 2, round), 0);
 		sweep_start(vcpu, sweep_peek, SWEEP_GPA + PAGES / 2 * PAGE_SIZE, 1, 0);
 		ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
-		ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+		ASSERT_END(vcpu);
 		ASSERT_OK(vm_set_slot(vcpu->vm, 1, SWEEP_GPA, 0, mem, 0));
 		ASSERT_OK(vm_set_slot(vcpu->vm, 1, SWEEP_GPA, PAGES * PAGE_SIZE, mem, 0));
 	}

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* Same-page merging under a guest: merged pages come apart when the guest writes. */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* The host gets the memory of its guests back. */
 #include <stdio.h>
 #include <sys/wait.h>

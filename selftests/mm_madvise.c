@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* MADV_DONTNEED under a guest: the pages are gone for it, too. */
 #include "lib/sweep.h"
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* Pages that the kernel moves (compaction) while a guest has them mapped. */
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* Guest memory that is a shared file: others see it, holes reach the guest. */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* userfaultfd: guest memory that the VMM fills page by page, as the guest asks. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -87,6 +88,7 @@ TEST(pages_come_as_the_guest_writes)
 	EXPECT_EQ(host_mismatches(pager.mem, PAGES, 500), 0);
 }
 
+#ifdef __x86_64__
 /* A byte from device memory to slot 1: the KVM itself writes it. */
 GUEST64(fill_in, "movsb\nhlt\n");
 
@@ -158,3 +160,4 @@ TEST(a_slot_deleted_under_a_waiting_write)
 		EXPECT_EQ(pager.mem[0], VALUE);
 	}
 }
+#endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* Descriptors closed in every order, also under a running vCPU; use by another process. */
 #include <string.h>
 #include <sys/wait.h>
@@ -68,12 +69,12 @@ TEST(another_process_is_refused)
 {
 	struct vcpu *vcpu = spin_new();
 	pid_t child = ASSERT_OK(fork());
-	struct kvm_regs regs;
+	char registers[4096];
 	int status;
 
 	if (!child) {
 		EXPECT_ERRNO(vcpu_run(vcpu), EIO);
-		EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_REGS, &regs), EIO);
+		EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_ONE_REG, registers), EIO);
 		EXPECT_ERRNO(ioctl(vcpu->vm->fd, KVM_CREATE_VCPU, 1), EIO);
 		EXPECT_ERRNO(vm_set_slot(vcpu->vm, 1, 0x40000000, PAGE_SIZE, vcpu->vm->ram, 0),
 			     EIO);

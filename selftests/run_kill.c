@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: cpus=2 */
+/* machine: arch=any cpus=2 */
 /* A process dies while its threads are in KVM_RUN: nothing stays behind. */
 #include <sys/wait.h>
 

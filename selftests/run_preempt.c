@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* A guest that never stops by itself shares its CPU with the rest of the host. */
 #include <stdatomic.h>
 #include <sys/wait.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* A storm of signals: no exit is lost, none comes twice, no data is mixed up. */
 #include <stdatomic.h>
 
@@ -49,15 +50,19 @@ static void run_through(struct vcpu *vcpu)
 	}
 }
 
-/* Counts up: out, in (answered with one more), MMIO write, MMIO read (the same) */
-GUEST64(exits, "sti\nmov $0x40000000, %ebx\nxor %eax, %eax\n"
-	       "1: outl %eax, $0x10\ninl $0x12, %eax\nmov %eax, (%rbx)\nmov (%rbx), %eax\n"
-	       "xor %ecx, %ecx\n2: inc %ecx\ncmp $500, %ecx\njne 2b\njmp 1b\n");
+/* Counts up: on x86 out and in (answered with one more); then MMIO write, MMIO read (the same) */
+GUEST_ANY(exits, "sti\nmov $0x40000000, %ebx\nxor %eax, %eax\n"
+		 "1: outl %eax, $0x10\ninl $0x12, %eax\nmov %eax, (%rbx)\nmov (%rbx), %eax\n"
+		 "xor %ecx, %ecx\n2: inc %ecx\ncmp $500, %ecx\njne 2b\njmp 1b\n",
+	  "mov x1, #0x40000000\nmov x0, #0\n"
+	  "1: str w0, [x1]\nldr w0, [x1]\n"
+	  "mov x2, #500\n2: subs x2, x2, #1\nb.ne 2b\nb 1b\n");
 
 static uint32_t one_more(struct vcpu *vcpu, uint32_t number)
 {
 	struct kvm_run *run = vcpu->run;
 
+#ifdef __x86_64__
 	run_through(vcpu);
 	ASSERT_EXIT(vcpu, KVM_EXIT_IO);
 	ASSERT_EQ(run->io.direction, KVM_EXIT_IO_OUT);
@@ -66,6 +71,7 @@ static uint32_t one_more(struct vcpu *vcpu, uint32_t number)
 	ASSERT_EXIT(vcpu, KVM_EXIT_IO);
 	ASSERT_EQ(run->io.direction, KVM_EXIT_IO_IN);
 	*(uint32_t *)io_data(vcpu) = ++number;
+#endif
 	run_through(vcpu);
 	ASSERT_EXIT(vcpu, KVM_EXIT_MMIO);
 	ASSERT_EQ(run->mmio.is_write, 1);
@@ -79,7 +85,7 @@ static uint32_t one_more(struct vcpu *vcpu, uint32_t number)
 
 TEST_LIMIT(exits_keep_their_order, 60)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, exits);
+	struct vcpu *vcpu = GUEST_ANY_NEW(exits);
 	struct storm storm = { .stop = false };
 	pthread_t thread = storm_start(&storm);
 	uint32_t number = 0;
@@ -89,6 +95,7 @@ TEST_LIMIT(exits_keep_their_order, 60)
 	storm_stop(&storm, thread);
 }
 
+#ifdef __x86_64__
 /* A string output under signals has every byte once. */
 GUEST64(string, "sti\nmov $0x3f8, %edx\ncld\n1: mov $0x10000, %esi\nmov $256, %ecx\n"
 		"rep outsb\njmp 1b\n");
@@ -112,3 +119,4 @@ TEST_LIMIT(strings_have_every_byte_once, 60)
 	}
 	storm_stop(&storm, thread);
 }
+#endif

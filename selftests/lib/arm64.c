@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* arm64 guests: what makes a created vCPU runnable, its registers, its device. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,13 @@ void vcpu_set_reg(struct vcpu *vcpu, uint64_t id, uint64_t value)
 	ASSERT_OK(reg_set(vcpu, id, &value));
 }
 
+void vcpu_settle(struct vcpu *vcpu)
+{
+	vcpu->run->immediate_exit = 1;
+	ASSERT_TRUE(vcpu_run(vcpu) == -1 && errno == EINTR);
+	vcpu->run->immediate_exit = 0;
+}
+
 void vcpu_start(struct vcpu *vcpu, uint64_t pc)
 {
 	vcpu_set_reg(vcpu, REG_PC, pc);
@@ -47,11 +55,22 @@ void vcpu_start(struct vcpu *vcpu, uint64_t pc)
 	vcpu_set_reg(vcpu, REG_PSTATE, PSTATE_EL1H | PSTATE_DAIF);
 }
 
+/* Blocks of 1 GiB at level 1: valid, accessed, inner shareable, the first memory type. */
+static void vm_tables(struct vm *vm)
+{
+	uint64_t table[512];
+
+	for (uint64_t i = 0; i < ARRAY_SIZE(table); i++)
+		table[i] = i << 30 | 0x701;
+	vm_write(vm, GUEST_TABLE, table, sizeof(table));
+}
+
 struct vcpu *guest_new(const uint8_t *code, const uint8_t *end)
 {
 	struct vm *vm = vm_new(GUEST_PAGES);
 	struct vcpu *vcpu = vcpu_new(vm, 0);
 
+	vm_tables(vm);
 	vm_write(vm, GUEST_CODE, code, end - code);
 	vcpu_start(vcpu, GUEST_CODE);
 	return vcpu;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * arm64 guests at EL1 with the MMU off: code, registers, exits to a device that is not there.
+ * arm64 guests at EL1, first with the MMU off: code, registers, exits to a device that is not there.
  *
  *	GUEST64(code, "mov x0, #42\n" REPORT DONE);
  *
@@ -17,6 +17,7 @@
 
 /* Guest physical memory of a guest with the standard layout */
 enum {
+	GUEST_TABLE = 0x4000,	/* maps 512 GiB one to one, for MMU_ON */
 	GUEST_VECTORS = 0x8000,	/* VBAR_EL1, where a test has vectors */
 	GUEST_STACK = 0xc000,	/* top */
 	GUEST_CODE = 0xc000,	/* to 0xffff */
@@ -29,6 +30,15 @@ enum {
 #define DONE_GPA 0x09001000UL
 #define REPORT "mov x27, #0x09000000\nstr x0, [x27]\n"
 #define DONE "mov x27, #0x09000000\nadd x27, x27, #0x1000\nstr x0, [x27]\n"
+
+/* Turns MMU and caches on: all is ordinary memory then, where atomic accesses work. Uses X9 and X10. */
+#define MMU_ON									\
+	"mov x9, #0xff\nmsr mair_el1, x9\n"					\
+	"mov x9, #0x3519\nmovk x9, #0x80, lsl #16\nmovk x9, #2, lsl #32\n"	\
+	"msr tcr_el1, x9\n"							\
+	"mov x9, #0x4000\nmsr ttbr0_el1, x9\nisb\n"				\
+	"mrs x9, sctlr_el1\nmov x10, #0x1005\norr x9, x9, x10\n"		\
+	"msr sctlr_el1, x9\nisb\n"
 
 /* Labels of guest code. Hidden: by way of a GOT the linker would take local ones of a section for one. */
 #define GUEST_LABELS extern __attribute__((visibility("hidden"))) const uint8_t
@@ -71,6 +81,9 @@ void vcpu_set_reg(struct vcpu *vcpu, uint64_t id, uint64_t value);
 /* KVM_GET_ONE_REG and KVM_SET_ONE_REG as they are: 0, or -1 and errno */
 int reg_get(struct vcpu *vcpu, uint64_t id, void *value);
 int reg_set(struct vcpu *vcpu, uint64_t id, const void *value);
+
+/* Has KVM finish the access of the last exit, without running the guest. */
+void vcpu_settle(struct vcpu *vcpu);
 
 /* A 1-vCPU VM at the start of that code, GUEST_PAGES of RAM */
 struct vcpu *guest_new(const uint8_t *code, const uint8_t *end);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A long-mode guest that counts in memory without end, interrupts on, so that
+ * A guest that counts in memory without end, interrupts on, so that
  * nothing but the host stops it; and threads that run such guests.
  */
 #ifndef SELFTESTS_SPIN_H
@@ -11,10 +11,11 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "x86.h"
+#include "any.h"
 
-/* RBX: the address of the counter */
-GUEST64(spin, "sti\n1: lock incq (%rbx)\njmp 1b\n");
+/* RBX or X1: the address of the counter */
+GUEST_ANY(spin, "sti\n1: lock incq (%rbx)\njmp 1b\n",
+	  "msr daifclr, #2\n1: ldr x0, [x1]\nadd x0, x0, #1\nstr x0, [x1]\nb 1b\n");
 
 #define SPIN_COUNTER(id) (GUEST_DATA + 64 * (id))
 
@@ -23,19 +24,40 @@ static inline volatile uint64_t *spin_counter(struct vcpu *vcpu)
 	return (volatile uint64_t *)(vcpu->vm->ram + SPIN_COUNTER(vcpu->id));
 }
 
+#ifdef __x86_64__
+static inline uint64_t spin_register(struct vcpu *vcpu)
+{
+	return vcpu_regs(vcpu).rbx;
+}
+
+static inline void spin_set_register(struct vcpu *vcpu, uint64_t value)
+{
+	struct kvm_regs regs = vcpu_regs(vcpu);
+
+	regs.rbx = value;
+	vcpu_set_regs(vcpu, &regs);
+}
+#else
+static inline uint64_t spin_register(struct vcpu *vcpu)
+{
+	return vcpu_reg(vcpu, REG_X(1));
+}
+
+static inline void spin_set_register(struct vcpu *vcpu, uint64_t value)
+{
+	vcpu_set_reg(vcpu, REG_X(1), value);
+}
+#endif
+
 static inline void spin_start(struct vcpu *vcpu)
 {
-	struct kvm_regs regs;
-
-	vcpu_start(vcpu, MODE_LONG, GUEST_CODE);
-	regs = vcpu_regs(vcpu);
-	regs.rbx = SPIN_COUNTER(vcpu->id);
-	vcpu_set_regs(vcpu, &regs);
+	vcpu_begin(vcpu, GUEST_CODE);
+	spin_set_register(vcpu, SPIN_COUNTER(vcpu->id));
 }
 
 static inline struct vcpu *spin_new(void)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, spin);
+	struct vcpu *vcpu = GUEST_ANY_NEW(spin);
 
 	spin_start(vcpu);
 	return vcpu;

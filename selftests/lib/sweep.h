@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A long-mode guest that goes over memory and writes or checks one number in
+ * A guest that goes over memory and writes or checks one number in
  * each page: the first number at the first page, one more at each next.
  */
 #ifndef SELFTESTS_SWEEP_H
@@ -8,8 +8,9 @@
 
 #include <string.h>
 
-#include "x86.h"
+#include "any.h"
 
+#ifdef __x86_64__
 /* RDI the address, RCX the count of pages, RAX the first number; mismatches in RDX */
 GUEST64(sweep,
 	"sweep_write: mov %rax, (%rdi)\n"
@@ -28,27 +29,85 @@ GUEST64(sweep,
 	"hlt\n"
 	"sweep_peek: mov (%rdi), %rax\n"
 	"hlt\n");
-extern const uint8_t sweep_write[], sweep_check[], sweep_peek[];
 
-/* A place for test memory: 1 GiB, within the identity map of the standard layout */
-#define SWEEP_GPA 0x40000000UL
-
-static inline void sweep_start(struct vcpu *vcpu, const uint8_t *at, uint64_t gpa, size_t pages,
+static inline void sweep_begin(struct vcpu *vcpu, uint64_t pc, uint64_t gpa, size_t pages,
 			       uint64_t first)
 {
 	struct kvm_regs regs = {
-		.rip = GUEST_ADDR(sweep, at), .rsp = GUEST_STACK, .rflags = RFLAGS_FIXED,
+		.rip = pc, .rsp = GUEST_STACK, .rflags = RFLAGS_FIXED,
 		.rdi = gpa, .rcx = pages, .rax = first,
 	};
 
 	vcpu_set_regs(vcpu, &regs);
 }
 
+static inline uint64_t sweep_mismatches(struct vcpu *vcpu)
+{
+	return vcpu_regs(vcpu).rdx;
+}
+
+static inline uint64_t sweep_peeked(struct vcpu *vcpu)
+{
+	return vcpu_regs(vcpu).rax;
+}
+#else
+/* X1 the address, X2 the count of pages, X3 the first number; mismatches in X4, what was read in X5 */
+GUEST64(sweep,
+	"sweep_write: str x3, [x1]\n"
+	"add x1, x1, #0x1000\n"
+	"add x3, x3, #1\n"
+	"subs x2, x2, #1\n"
+	"b.ne sweep_write\n"
+	DONE
+	"sweep_check: ldr x5, [x1]\n"
+	"cmp x5, x3\n"
+	"cinc x4, x4, ne\n"
+	"add x1, x1, #0x1000\n"
+	"add x3, x3, #1\n"
+	"subs x2, x2, #1\n"
+	"b.ne sweep_check\n"
+	DONE
+	"sweep_peek: ldr x5, [x1]\n"
+	DONE);
+
+static inline void sweep_begin(struct vcpu *vcpu, uint64_t pc, uint64_t gpa, size_t pages,
+			       uint64_t first)
+{
+	vcpu_settle(vcpu);
+	vcpu_set_reg(vcpu, REG_PC, pc);
+	vcpu_set_reg(vcpu, REG_X(1), gpa);
+	vcpu_set_reg(vcpu, REG_X(2), pages);
+	vcpu_set_reg(vcpu, REG_X(3), first);
+	vcpu_set_reg(vcpu, REG_X(4), 0);
+}
+
+static inline uint64_t sweep_mismatches(struct vcpu *vcpu)
+{
+	return vcpu_reg(vcpu, REG_X(4));
+}
+
+static inline uint64_t sweep_peeked(struct vcpu *vcpu)
+{
+	return vcpu_reg(vcpu, REG_X(5));
+}
+#endif
+GUEST_LABELS sweep_write[], sweep_check[], sweep_peek[];
+
+/* A place for test memory: 1 GiB, within the identity map of the standard layout */
+#define SWEEP_GPA 0x40000000UL
+
+/* Puts the vCPU at one of those labels. */
+static inline void sweep_start(struct vcpu *vcpu, const uint8_t *at, uint64_t gpa, size_t pages,
+			       uint64_t first)
+{
+	sweep_begin(vcpu, GUEST_ADDR(sweep, at), gpa, pages, first);
+}
+
 /* The guest writes first, first + 1, ... */
 static inline void guest_fill(struct vcpu *vcpu, uint64_t gpa, size_t pages, uint64_t first)
 {
 	sweep_start(vcpu, sweep_write, gpa, pages, first);
-	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	ASSERT_END(vcpu);
 }
 
 /* How many pages show the guest another number */
@@ -56,8 +115,8 @@ static inline uint64_t guest_mismatches(struct vcpu *vcpu, uint64_t gpa, size_t 
 					uint64_t first)
 {
 	sweep_start(vcpu, sweep_check, gpa, pages, first);
-	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
-	return vcpu_regs(vcpu).rdx;
+	ASSERT_END(vcpu);
+	return sweep_mismatches(vcpu);
 }
 
 /* The same two, done by the host */
@@ -80,14 +139,14 @@ static inline uint64_t host_mismatches(const uint8_t *mem, size_t pages, uint64_
 static inline uint64_t guest_peek(struct vcpu *vcpu, uint64_t gpa)
 {
 	sweep_start(vcpu, sweep_peek, gpa, 1, 0);
-	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
-	return vcpu_regs(vcpu).rax;
+	ASSERT_END(vcpu);
+	return sweep_peeked(vcpu);
 }
 
 /* A guest for these, with memory of that many pages at SWEEP_GPA as slot 1 */
 static inline struct vcpu *sweep_new(void *mem, size_t pages)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, sweep);
+	struct vcpu *vcpu = GUEST_ANY_NEW(sweep);
 
 	ASSERT_OK(vm_set_slot(vcpu->vm, 1, SWEEP_GPA, pages * PAGE_SIZE, mem, 0));
 	return vcpu;

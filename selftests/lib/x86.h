@@ -82,6 +82,9 @@ enum {
 
 enum mode { MODE_REAL, MODE_PROTECTED, MODE_LONG };
 
+/* Labels of guest code */
+#define GUEST_LABELS extern const uint8_t
+
 /* Defines name[] and name_end[]: text assembled for that operand width */
 #define GUEST_TEXT(name, bits, text)						\
 	__asm__(".pushsection .rodata\n"					\
@@ -91,7 +94,7 @@ enum mode { MODE_REAL, MODE_PROTECTED, MODE_LONG };
 		#name "_end:\n"							\
 		".code64\n"							\
 		".popsection\n");						\
-	extern const uint8_t name[], name##_end[]
+	GUEST_LABELS name[], name##_end[]
 #define GUEST16(name, text) GUEST_TEXT(name, 16, text)
 #define GUEST32(name, text) GUEST_TEXT(name, 32, text)
 #define GUEST64(name, text) GUEST_TEXT(name, 64, text)
