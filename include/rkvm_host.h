@@ -63,6 +63,7 @@ int rkvm_read_user_u8_nofault(u64 addr, u8 *value);
 int rkvm_write_user_u8_nofault(u64 addr, u8 value);
 bool rkvm_user_range_ok(u64 addr, u64 size);
 void *rkvm_page_alloc(void);
+void *rkvm_pages_alloc(unsigned int order);
 void rkvm_page_free(void *page);
 struct page *rkvm_virt_to_page(const void *ptr);
 u64 rkvm_virt_to_phys(const void *ptr);

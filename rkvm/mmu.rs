@@ -31,6 +31,7 @@ use crate::{
     host::{
         bindings::kvm_userspace_memory_region,
         notifier::{Age, HvaRange, Listener, Subscription},
+        page::KernelPage,
         process::Process,
         user_page,
     },
@@ -89,7 +90,9 @@ struct State {
 impl Mmu {
     /// No memory yet, for a VM of the current process. `ENOMEM`, `EINTR`.
     pub fn new(process: &Process, format: MemoryFormat) -> Result<Self> {
-        let table = Table::new(KernelTables, crate::host::page::KernelPage::new()?);
+        let shape = format.root();
+        let pages = KernelPage::new_run(shape.tables)?;
+        let table = Table::new(KernelTables, shape, pages).ok_or(ENOMEM)?;
         let root = table.root();
         let slots = Arc::new(Slots::new(), GFP_KERNEL_ACCOUNT)?;
         let shared = Arc::pin_init(
@@ -112,7 +115,7 @@ impl Mmu {
         })
     }
 
-    /// The physical address of the root table.
+    /// The physical address of the root.
     pub fn root(&self) -> Hpa {
         self.shared.root
     }

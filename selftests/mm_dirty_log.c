@@ -395,7 +395,7 @@ TEST(manual_modes)
 TEST(marks_stay_until_they_are_cleared)
 {
 	uint8_t *mem = mem_new(PAGES * PAGE_SIZE);
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, sweep);
+	struct vcpu *vcpu = GUEST_ANY_NEW(sweep);
 	struct vm *vm = vcpu->vm;
 	uint64_t bits[4];
 

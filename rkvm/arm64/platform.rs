@@ -10,14 +10,14 @@ use crate::{
         sysreg::SysReg,
         vgic::{self, gic::cpu_interface::Features},
         vmid::Vmids,
-        vtcr::{AccessFlag, Stage2Caps},
+        vtcr::{root_shape, AccessFlag, Stage2Caps},
         MAX_VCPUS, MAX_VCPU_ID,
     },
     host::{
         arm64::{features, guest_irqs::GuestIrqs},
         bindings as uapi, cpu, not_supported,
     },
-    mmu::entry::{EntryFormat as _, Level},
+    mmu::entry::{EntryFormat as _, Level, RootShape},
     types::{Gfn, PAGE_SHIFT},
     uapi::UserAddress,
 };
@@ -97,9 +97,11 @@ impl Platform {
     /// How the memory of a VM of a machine type is mapped. `EINVAL` for a width of addresses that is not there.
     pub fn memory_format(&self, machine_type: usize) -> Result<MemoryFormat> {
         let ipa_bits = self.stage2.ipa_bits(machine_type)?;
+        let root = root_shape(ipa_bits);
         Ok(MemoryFormat {
             ipa_bits,
-            vtcr: self.stage2.vtcr(ipa_bits),
+            root,
+            vtcr: self.stage2.vtcr(ipa_bits, root),
         })
     }
 
@@ -127,6 +129,7 @@ impl Platform {
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryFormat {
     ipa_bits: u32,
+    root: RootShape,
     vtcr: u64,
 }
 
@@ -141,9 +144,14 @@ impl MemoryFormat {
         self.vtcr
     }
 
+    /// What the root is made of.
+    pub fn root(&self) -> RootShape {
+        self.root
+    }
+
     /// The largest leaf: every processor has all sizes of the granule.
     pub fn largest_leaf(&self) -> Level {
-        super::EntryFormat::MAX_LEAF
+        super::EntryFormat::MAX_LEAF.min(self.root.level)
     }
 
     /// The largest leaf that a guest may execute from.

@@ -2,10 +2,9 @@
 
 //! Stage-2 translation tables: descriptors of VMSAv8-64 with the 4 KiB granule.
 //!
-//! Architecture level 0 is [`Level::P4d`], level 3 is [`Level::Pte`]. Tables that start at level 0
-//! reach 48 bits of guest physical address and serve input sizes from 40 bits up, on processors with
-//! 44 or more bits of physical address. Nothing here needs an optional feature: FEAT_LPA2,
-//! FEAT_S2FWB and FEAT_HAFDBS are taken to be off.
+//! Architecture level 0 is [`Level::P4d`], level 3 is [`Level::Pte`]. Which level a table starts at is the business of
+//! `vtcr.rs`. Nothing here needs an optional feature: FEAT_LPA2 and FEAT_S2FWB are taken to be off, and FEAT_HAFDBS
+//! changes nothing but who sets AF.
 //!
 //! Source: Arm ARM (DDI 0487), D8.3 "Translation table descriptor formats", D8.4 "Memory access
 //! control", D8.6 "Memory region attributes".

@@ -6,6 +6,11 @@
 
 use kernel::prelude::*;
 
+use crate::{
+    mmu::entry::{Level, RootShape, INDEX_BITS},
+    types::PAGE_SHIFT,
+};
+
 /// What the processors can do about stage 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage2Caps {
@@ -73,12 +78,12 @@ impl Stage2Caps {
         }
     }
 
-    /// VTCR_EL2 for tables that begin at architecture level 0, which serve all widths from 40 bits up.
-    pub fn vtcr(&self, ipa_bits: u32) -> u64 {
-        const LEVEL_0: u64 = 2;
-        let t0sz = 64 - u64::from(ipa_bits.clamp(DEFAULT_IPA_BITS, MAX_IPA_BITS));
-        let mut vtcr = t0sz
-            | LEVEL_0 << bit::SL0
+    /// VTCR_EL2 for tables of that root.
+    pub fn vtcr(&self, ipa_bits: u32, root: RootShape) -> u64 {
+        // Architecture level 0 is [`Level::P4d`].
+        let start = root.level.index() as u64 - Level::Pmd.index() as u64;
+        let mut vtcr = (64 - u64::from(ipa_bits))
+            | start << bit::SL0
             | bit::IRGN0_WRITE_BACK
             | bit::ORGN0_WRITE_BACK
             | bit::SH0_INNER
@@ -91,5 +96,20 @@ impl Stage2Caps {
             vtcr |= bit::HA;
         }
         vtcr
+    }
+}
+
+/// The root of tables for addresses of that width, from 32 to 48 bits: of as few levels as can be, which up to 16
+/// tables side by side make fewer, but no fewer than two, so that blocks of 2 MiB can be mapped.
+pub fn root_shape(ipa_bits: u32) -> RootShape {
+    const MAX_TABLES_SHIFT: u32 = 4;
+    let reach = |level: Level| PAGE_SHIFT + level.shift() + INDEX_BITS;
+    let level = [Level::Pmd, Level::Pud]
+        .into_iter()
+        .find(|level| ipa_bits <= reach(*level) + MAX_TABLES_SHIFT)
+        .unwrap_or(Level::P4d);
+    RootShape {
+        level,
+        tables: 1 << ipa_bits.saturating_sub(reach(level)),
     }
 }

@@ -293,6 +293,16 @@ void *rkvm_page_alloc(void)
 	return (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 }
 
+/* 1 << order zeroed pages, aligned to their size, each to be freed by rkvm_page_free(); NULL if there are none. */
+void *rkvm_pages_alloc(unsigned int order)
+{
+	unsigned long pages = __get_free_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO, order);
+
+	if (pages && order)
+		split_page(virt_to_page((void *)pages), order);
+	return (void *)pages;
+}
+
 void rkvm_page_free(void *page)
 {
 	free_page((unsigned long)page);

@@ -29,6 +29,21 @@ impl KernelPage {
         NonNull::new(page.cast()).map(Self).ok_or(ENOMEM)
     }
 
+    /// Allocates zeroed pages, a power of 2, that lie one after the other in memory, the first aligned to the size of
+    /// all. `ENOMEM` if there are none.
+    pub fn new_run(count: usize) -> Result<KVec<Self>> {
+        let mut pages = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        // SAFETY: called in process context.
+        let first = unsafe { bindings::rkvm_pages_alloc(count.ilog2()) };
+        let first = NonNull::new(first.cast::<u8>()).ok_or(ENOMEM)?;
+        for number in 0..count {
+            // SAFETY: the allocation has that many pages, each of which is freed by itself.
+            let page = unsafe { first.add(number * PAGE_SIZE) };
+            pages.push_within_capacity(Self(page))?;
+        }
+        Ok(pages)
+    }
+
     /// The physical address.
     pub fn hpa(&self) -> Hpa {
         // SAFETY: the page lies in the direct map.

@@ -7,7 +7,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::mmu::entry::{Entry, EntryFormat, Level, MAX_LEVELS};
-use crate::mmu::table::{TableAddress, TableMemory};
+use crate::mmu::table::{Root, TableAddress, TableMemory};
 use crate::types::Gfn;
 
 /// Points at one entry of a table and remembers the tables above it.
@@ -15,6 +15,7 @@ use crate::types::Gfn;
 /// It holds no locks: the user serialises access (see [`crate::mmu::table`]).
 pub(in crate::mmu) struct Cursor<'a, F: EntryFormat, M: TableMemory> {
     memory: &'a M,
+    root: Root,
     gfn: Gfn,
     level: Level,
     /// The table of each level that the cursor came through; those below `level` are stale.
@@ -24,14 +25,16 @@ pub(in crate::mmu) struct Cursor<'a, F: EntryFormat, M: TableMemory> {
 }
 
 impl<'a, F: EntryFormat, M: TableMemory> Cursor<'a, F, M> {
-    /// The entry of the root table that `gfn` goes through.
-    pub(in crate::mmu) fn new(memory: &'a M, root: TableAddress, gfn: Gfn) -> Self {
+    /// The entry of the root that `gfn` goes through.
+    pub(in crate::mmu) fn new(memory: &'a M, root: Root, gfn: Gfn) -> Self {
+        let table = root.table(gfn);
         Self {
             memory,
+            root,
             gfn,
-            level: F::ROOT,
-            path: [root; MAX_LEVELS],
-            entry: entry(memory, root, F::ROOT, gfn),
+            level: root.level(),
+            path: [table; MAX_LEVELS],
+            entry: entry(memory, table, root.level(), gfn),
             format: PhantomData,
         }
     }
@@ -89,19 +92,21 @@ impl<'a, F: EntryFormat, M: TableMemory> Cursor<'a, F, M> {
     }
 
     /// Steps to the first entry behind this one's span: in the same table, or, behind the last
-    /// entry of a table, in the nearest one above that goes on.
+    /// entry of a table, in the nearest one above that goes on, or in the next one of the root.
     ///
     /// The span must not be the last one of the whole table.
     pub(in crate::mmu) fn advance(&mut self) {
         self.gfn = self.span().end;
         let mut level = self.level;
         while let Some(above) = level.above() {
-            if level >= F::ROOT || level.entry_index(self.gfn) != 0 {
+            if level >= self.root.level() || level.entry_index(self.gfn) != 0 {
                 break;
             }
             level = above;
         }
-        if let Some(&table) = self.path.get(level.index()) {
+        if level == self.root.level() {
+            self.move_to(level, self.root.table(self.gfn));
+        } else if let Some(&table) = self.path.get(level.index()) {
             self.move_to(level, table);
         }
     }

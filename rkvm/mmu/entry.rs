@@ -88,6 +88,22 @@ impl Level {
     }
 }
 
+/// What a root is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootShape {
+    /// The level of its entries.
+    pub level: Level,
+    /// How many tables it has, at least 1.
+    pub tables: usize,
+}
+
+impl RootShape {
+    /// The first frame beyond its reach.
+    pub const fn limit(&self) -> Gfn {
+        Gfn::new((self.level.pages() * ENTRIES as u64).wrapping_mul(self.tables as u64))
+    }
+}
+
 kernel::bitfield! {
     /// Kinds of access to memory: what a fault wants, or what a leaf grants.
     ///
@@ -165,7 +181,7 @@ pub trait EntryFormat: Copy {
     /// How memory is cached.
     type MemoryType: Copy + PartialEq;
 
-    /// The level of the root table.
+    /// The highest level that a root can have.
     const ROOT: Level;
     /// The highest level that can have leaves.
     const MAX_LEAF: Level;

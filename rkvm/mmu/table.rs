@@ -31,9 +31,9 @@ use core::sync::atomic::AtomicU64;
 use kernel::prelude::*;
 
 use crate::mmu::cursor::Cursor;
-use crate::mmu::entry::{Entry, EntryFormat, Leaf, Level, ENTRIES};
+use crate::mmu::entry::{Entry, EntryFormat, Leaf, Level, RootShape, ENTRIES, INDEX_BITS};
 use crate::mmu::removed::{Flush, Removed};
-use crate::types::{Gfn, Hpa, Pfn};
+use crate::types::{Gfn, Hpa, Pfn, PAGE_SHIFT};
 
 /// The address of a table that this engine made or found in an entry that it wrote.
 ///
@@ -51,6 +51,31 @@ impl TableAddress {
     /// The physical address, page-aligned.
     pub const fn hpa(self) -> Hpa {
         self.0
+    }
+}
+
+/// Where hardware begins to walk: a table, or several that lie one after the other in memory and count as one, which
+/// arm64 allows ("concatenated translation tables").
+#[derive(Clone, Copy, Debug)]
+pub struct Root {
+    first: TableAddress,
+    shape: RootShape,
+}
+
+impl Root {
+    /// The level of the root's entries.
+    pub(in crate::mmu) fn level(&self) -> Level {
+        self.shape.level
+    }
+
+    /// The table that `gfn`, which is in reach, goes through.
+    pub(in crate::mmu) fn table(&self, gfn: Gfn) -> TableAddress {
+        let number = gfn.raw() >> (self.shape.level.shift() + INDEX_BITS);
+        self.at(number.min(self.shape.tables as u64 - 1))
+    }
+
+    fn at(&self, number: u64) -> TableAddress {
+        TableAddress(Hpa::new(self.first.0.raw() + (number << PAGE_SHIFT)))
     }
 }
 
@@ -121,7 +146,7 @@ pub enum Mapped<F: EntryFormat, M: TableMemory> {
 /// translations from it.
 pub struct PageTable<F: EntryFormat, M: TableMemory> {
     memory: M,
-    root: TableAddress,
+    root: Root,
     format: PhantomData<F>,
 }
 
@@ -129,21 +154,31 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
     /// The most pages that one call of [`Self::map`] takes from its [`PageSource`].
     pub const PAGES_PER_MAP: usize = F::ROOT.index();
 
-    /// The first frame that is beyond the reach of the tables.
-    pub const LIMIT: Gfn = Gfn::new(F::ROOT.pages() * ENTRIES as u64);
-
-    /// An empty table with `root`, a zeroed page, as its root.
-    pub fn new(memory: M, root: M::Page) -> Self {
-        Self {
+    /// An empty table with a root of that shape. `pages` are zeroed, as many as the shape says, one after the other
+    /// in memory. `None` without one.
+    pub fn new(
+        memory: M,
+        shape: RootShape,
+        pages: impl IntoIterator<Item = M::Page>,
+    ) -> Option<Self> {
+        let mut tables = pages.into_iter().map(|page| memory.into_table(page));
+        let first = TableAddress(tables.next()?);
+        tables.for_each(|_| ());
+        Some(Self {
             memory,
-            root: TableAddress(memory.into_table(root)),
+            root: Root { first, shape },
             format: PhantomData,
-        }
+        })
     }
 
-    /// The physical address of the root table.
+    /// The physical address of the root.
     pub fn root(&self) -> Hpa {
-        self.root.hpa()
+        self.root.first.hpa()
+    }
+
+    /// The first frame that is beyond the reach of the tables.
+    pub fn limit(&self) -> Gfn {
+        self.root.shape.limit()
     }
 
     /// Maps the page of `level` at `gfn` as `leaf` says.
@@ -160,7 +195,11 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
     ) -> Result<Mapped<F, M>, MapError> {
         let unaligned = (gfn.raw() | leaf.frame.raw()) & (level.pages() - 1);
         let nothing = leaf.access.into_raw() == 0;
-        if gfn >= Self::LIMIT || unaligned != 0 || nothing || level > F::MAX_LEAF {
+        if gfn >= self.limit()
+            || unaligned != 0
+            || nothing
+            || level > F::MAX_LEAF.min(self.root.level())
+        {
             return Err(MapError::Invalid);
         }
 
@@ -205,7 +244,7 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
 
     /// The largest level, up to `level`, of a leaf for `gfn` that takes no table's place.
     pub fn room(&self, gfn: Gfn, level: Level) -> Level {
-        if gfn >= Self::LIMIT {
+        if gfn >= self.limit() {
             return level;
         }
         let mut cursor = Cursor::<F, M>::new(&self.memory, self.root, gfn);
@@ -220,7 +259,7 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
     /// The leaf's frame is that of the leaf's first page; see [`leaf_at`].
     #[allow(dead_code, reason = "asked by the host tests")]
     pub fn lookup(&self, gfn: Gfn) -> Option<(Level, Leaf<F::MemoryType>)> {
-        if gfn >= Self::LIMIT {
+        if gfn >= self.limit() {
             return None;
         }
         let mut cursor = Cursor::<F, M>::new(&self.memory, self.root, gfn);
@@ -313,7 +352,7 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
     /// Visits the entries whose spans meet `gfns`, in order, from the root down as far as `visit`
     /// descends. `visit` is also told whether the entry's span lies wholly in the range.
     fn walk(&self, gfns: Range<Gfn>, mut visit: impl FnMut(&Cursor<'_, F, M>, bool) -> Step) {
-        let end = gfns.end.min(Self::LIMIT);
+        let end = gfns.end.min(self.limit());
         if gfns.start >= end {
             return;
         }
@@ -333,7 +372,9 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
 impl<F: EntryFormat, M: TableMemory> Drop for PageTable<F, M> {
     fn drop(&mut self) {
         let mut removed = Removed::<F, M>::new(self.memory);
-        removed.push(self.root, F::ROOT);
+        for number in 0..self.root.shape.tables as u64 {
+            removed.push(self.root.at(number), self.root.level());
+        }
         drop(removed.into_pages());
     }
 }

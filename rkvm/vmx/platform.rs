@@ -14,13 +14,13 @@ use crate::{
             virtualization::{self, EmergencyRegistration, Power, PowerRegistration},
         },
     },
-    mmu::entry::Level,
+    mmu::entry::{EntryFormat as _, Level, RootShape},
     types::{Gfn, Hpa, PAGE_SHIFT, PAGE_SIZE},
     uapi::UserAddress,
     vmx::{
         caps::VmxCaps,
         controls::Controls,
-        ept::{AccessedDirty, MemoryType},
+        ept::{AccessedDirty, EptEntry, MemoryType},
         vmcs,
         vpid::Vpids,
     },
@@ -386,6 +386,14 @@ impl MemoryFormat {
     /// The first frame that guests cannot have.
     pub fn limit(&self) -> Gfn {
         self.limit
+    }
+
+    /// Tables of four levels.
+    pub fn root(&self) -> RootShape {
+        RootShape {
+            level: EptEntry::ROOT,
+            tables: 1,
+        }
     }
 
     /// The memory type of RAM.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
-use rkvm_host::mmu::entry::{Access, Leaf, Level, ENTRIES};
+use rkvm_host::mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape, ENTRIES};
 use rkvm_host::mmu::removed::Flush;
 use rkvm_host::mmu::table::{
     leaf_at, MapError, Mapped, PageSource, PageTable, TableAddress, TableMemory,
@@ -161,10 +161,15 @@ impl<'a> PageSource<Page<'a>> for Stock<'a> {
     }
 }
 
+const ONE_TABLE: RootShape = RootShape {
+    level: EptEntry::ROOT,
+    tables: 1,
+};
+
 type Table<'a> = PageTable<EptEntry, Memory<'a>>;
 
 fn table(arena: &Arena) -> Table<'_> {
-    PageTable::new(Memory(arena), arena.alloc().unwrap())
+    PageTable::new(Memory(arena), ONE_TABLE, arena.alloc()).unwrap()
 }
 
 fn leaf(frame: u64, access: Access) -> Leaf<MemoryType> {
@@ -376,11 +381,46 @@ fn a_large_leaf_takes_the_place_of_a_table_and_back() {
     );
 }
 
+/// A root of several tables is one long table: pages on both sides of a border, one walk and one zap over it, and
+/// every page comes back.
+#[test]
+fn a_root_of_several_tables() {
+    const SHAPE: RootShape = RootShape {
+        level: Level::Pud,
+        tables: 4,
+    };
+    const BORDER: u64 = Level::Pud.pages() * ENTRIES as u64;
+    let arena = Arena::new(40);
+    {
+        let roots: Vec<_> = (0..SHAPE.tables).map(|_| arena.alloc().unwrap()).collect();
+        let mut table = PageTable::new(Memory(&arena), SHAPE, roots).unwrap();
+        assert_eq!(table.limit().raw(), 4 * BORDER);
+        let places = [0, BORDER - 1, BORDER, 3 * BORDER - 1, 4 * BORDER - 1];
+        for gfn in places {
+            let leaf = leaf(gfn & 0xffff, Access::ALL);
+            assert_eq!(map(&arena, &mut table, gfn, Level::Pte, leaf), Ok("new"));
+            let (level, found) = table.lookup(Gfn::new(gfn)).unwrap();
+            assert_eq!((level, found.frame), (Level::Pte, Pfn::new(gfn & 0xffff)));
+        }
+        let past = leaf(0, Access::ALL);
+        let refused = map(&arena, &mut table, 4 * BORDER, Level::Pte, past);
+        assert_eq!(refused, Err(MapError::Invalid));
+        let removed = table.zap(gfns(BORDER - 1..3 * BORDER));
+        drop(removed.after_flush(|| ()));
+        let left: Vec<_> = places
+            .into_iter()
+            .filter(|gfn| table.lookup(Gfn::new(*gfn)).is_some())
+            .collect();
+        assert_eq!(left, [0, 4 * BORDER - 1]);
+    }
+    assert_eq!(arena.in_use(), 0);
+}
+
 #[test]
 fn nonsense_is_refused() {
     let arena = Arena::new(4);
     let mut table = table(&arena);
-    let limit = Table::LIMIT.raw();
+    let limit = table.limit().raw();
     assert_eq!(limit, 1 << 36);
     let cases = [
         (limit, Level::Pte, leaf(0, Access::ALL)),
@@ -518,6 +558,8 @@ impl Model {
             Some((base, old)) if old.level >= level => {
                 let same = old.frame + (gfn - base) == frame;
                 if same && old.access.contains(access) {
+                    // A fault may have come of a missing mark.
+                    self.touching(base..base + 1).for_each(|leaf| leaf.young = true);
                     "spurious"
                 } else if same && old.level == level && access.contains(old.access) {
                     self.insert(gfn, level, frame, access);
