@@ -65,6 +65,23 @@ static void vm_tables(struct vm *vm)
 	vm_write(vm, GUEST_TABLE, table, sizeof(table));
 }
 
+GUEST64(vectors,
+	"mov x26, x0\n"
+	"mrs x0, esr_el1\n" REPORT
+	"mrs x0, far_el1\n" REPORT
+	"mrs x0, elr_el1\n"
+	"add x0, x0, #4\n"
+	"msr elr_el1, x0\n"
+	"mov x0, x26\n"
+	"eret\n");
+
+void vm_vectors(struct vm *vm)
+{
+	enum { FROM_EL1 = 0x200 };
+
+	VM_LOAD_AT(vm, GUEST_VECTORS + FROM_EL1, vectors);
+}
+
 struct vcpu *guest_new(const uint8_t *code, const uint8_t *end)
 {
 	struct vm *vm = vm_new(GUEST_PAGES);

@@ -18,7 +18,7 @@
 /* Guest physical memory of a guest with the standard layout */
 enum {
 	GUEST_TABLE = 0x4000,	/* maps 512 GiB one to one, for MMU_ON */
-	GUEST_VECTORS = 0x8000,	/* VBAR_EL1, where a test has vectors */
+	GUEST_VECTORS = 0x8000,	/* see vm_vectors() */
 	GUEST_STACK = 0xc000,	/* top */
 	GUEST_CODE = 0xc000,	/* to 0xffff */
 	GUEST_DATA = 0x10000,	/* free for the test, to the end of RAM */
@@ -96,6 +96,18 @@ void guest_free(struct vcpu *vcpu);
 #define VM_LOAD(vm, name) VM_LOAD_AT(vm, GUEST_CODE, name)
 /* The guest address of a label (a byte array) inside loaded code */
 #define GUEST_ADDR(name, label) (GUEST_CODE + (uint64_t)((label) - (name)))
+
+/*
+ * Puts vectors at GUEST_VECTORS that report ESR_EL1 and FAR_EL1 of a synchronous exception from EL1 and go on
+ * behind the instruction. SET_VECTORS in the guest code turns to them; they use X26 and X27, and X0 comes back.
+ */
+void vm_vectors(struct vm *vm);
+#define SET_VECTORS "mov x27, #0x8000\nmsr vbar_el1, x27\nisb\n"
+/* KVM_RUN twice gives what they report. */
+#define EXPECT_EXCEPTION(vcpu, esr, far) ({					\
+	bool both_ = EXPECT_REPORT(vcpu, esr);					\
+	both_ = both_ && EXPECT_REPORT(vcpu, far);				\
+	both_; })
 
 /* Puts the vCPU at pc in EL1, exceptions masked, stack at GUEST_STACK */
 void vcpu_start(struct vcpu *vcpu, uint64_t pc);

@@ -51,14 +51,19 @@ void *mem_new(size_t size)
 	return mem;
 }
 
-struct vm *vm_create(void)
+struct vm *vm_create_type(unsigned long type)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
 
 	ASSERT_TRUE(vm != NULL);
 	vm->kvm = kvm_open();
-	vm->fd = ASSERT_OK(ioctl(vm->kvm, KVM_CREATE_VM, 0));
+	vm->fd = ASSERT_OK(ioctl(vm->kvm, KVM_CREATE_VM, type));
 	return vm;
+}
+
+struct vm *vm_create(void)
+{
+	return vm_create_type(0);
 }
 
 struct vm *vm_new(size_t pages)

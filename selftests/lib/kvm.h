@@ -41,7 +41,8 @@ int kvm_check(int fd, long cap);
 /* Anonymous shared, zeroed, page-aligned memory */
 void *mem_new(size_t size);
 
-/* A VM without memory */
+/* A VM without memory, of that machine type or of type 0 */
+struct vm *vm_create_type(unsigned long type);
 struct vm *vm_create(void);
 /* A VM with that many pages of RAM at guest physical address 0, slot 0 */
 struct vm *vm_new(size_t pages);

@@ -44,8 +44,12 @@ pub fn abort(
         // The guest has changed its own tables meanwhile: it will fault again.
         return None;
     };
-    if fault == FaultStatus::AddressSize || page >> core.vm.mmu().format().ipa_bits() != 0 {
+    if fault == FaultStatus::AddressSize || page >> core.vm.platform().stage2.pa_bits() != 0 {
         return refuse(core, loaded, syndrome, far, status::ADDRESS_SIZE);
+    }
+    if page >> core.vm.mmu().format().ipa_bits() != 0 {
+        // The guest is told of wider addresses than its VM has.
+        return refuse(core, loaded, syndrome, far, status::EXTERNAL);
     }
     let fetch = syndrome.class() == Class::InstructionAbort;
     let walk = iss.table_walk().into_bool();

@@ -559,7 +559,8 @@ impl Model {
                 let same = old.frame + (gfn - base) == frame;
                 if same && old.access.contains(access) {
                     // A fault may have come of a missing mark.
-                    self.touching(base..base + 1).for_each(|leaf| leaf.young = true);
+                    self.touching(base..base + 1)
+                        .for_each(|leaf| leaf.young = true);
                     "spurious"
                 } else if same && old.level == level && access.contains(old.access) {
                     self.insert(gfn, level, frame, access);
