@@ -185,23 +185,23 @@ impl Core {
     /// Has the processor exit when the local APIC's timer is due.
     #[inline(always)]
     fn prepare_timer(&mut self, loaded: &Loaded) {
-        let clock = self.clock();
-        let Some(apic) = &mut self.apic else {
+        let now = registers::tsc();
+        let Some(apic) = &self.apic else {
             return;
         };
-        let due = match apic.registers().deadline() {
-            Some(deadline) if deadline <= clock.tsc => {
-                apic.lapic().expire(&clock);
-                apic.registers().deadline()
-            }
-            due => due,
+        let mut due = apic.registers().deadline();
+        if due.is_some_and(|due| due <= now) {
+            due = self.expire_timer();
+        }
+        let Some(apic) = &mut self.apic else {
+            return;
         };
         let bounded = self.longest_stay != u64::MAX;
         if due.is_none() && !apic.timer_set && !bounded {
             return;
         }
         apic.timer_set = due.is_some();
-        let ticks = due.map_or(u64::MAX, |due| due.saturating_sub(clock.tsc));
+        let ticks = due.map_or(u64::MAX, |due| due.saturating_sub(now));
         let ticks = ticks.min(self.longest_stay);
         let shift = self.timer_shift;
         // Rounded up: a time that is over exits before the guest has executed anything. One that does not
@@ -211,6 +211,15 @@ impl Core {
             PREEMPTION_TIMER_VALUE,
             u32::try_from(value).unwrap_or(u32::MAX),
         );
+    }
+
+    /// The local APIC's timer is due. When it is due again.
+    #[cold]
+    fn expire_timer(&mut self) -> Option<u64> {
+        let clock = self.clock();
+        let apic = self.apic.as_mut()?;
+        apic.lapic().expire(&clock);
+        apic.registers().deadline()
     }
 
     /// Takes what others have left. `Some` if the vCPU has to be left for it.
