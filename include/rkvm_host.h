@@ -56,6 +56,7 @@ long rkvm_page_slow(unsigned long hva, bool write, struct page **page);
 u64 rkvm_page_pfn(struct page *page);
 void rkvm_page_mark_used(struct page *page, bool dirty);
 void rkvm_page_release(struct page *page);
+bool rkvm_page_is_huge(struct page *page);
 unsigned int rkvm_host_mapping_shift(struct mm_struct *mm, unsigned long hva);
 int rkvm_get_user_u32(u64 addr, u32 *value);
 int rkvm_get_user_u64(u64 addr, u64 *value);

@@ -222,6 +222,12 @@ void rkvm_page_release(struct page *page)
 	put_page(page);
 }
 
+/* Whether the page is part of a folio that one entry above the lowest level can map. */
+bool rkvm_page_is_huge(struct page *page)
+{
+	return folio_order(page_folio(page)) >= PMD_ORDER;
+}
+
 /*
  * The size (as a shift) of the host's own mapping of hva: PAGE_SHIFT, PMD_SHIFT or PUD_SHIFT. Interrupts are
  * off during the walk, which keeps the tables from being freed under it. The answer may be stale at

@@ -6,7 +6,7 @@
 #![expect(unsafe_code)]
 
 use super::bindings;
-use crate::types::{Hva, Pfn};
+use crate::types::{Hva, Pfn, PAGE_SHIFT};
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
@@ -73,6 +73,21 @@ impl UserPage {
         unsafe { bindings::rkvm_page_mark_used(self.page.as_ptr(), dirty) };
     }
 
+    /// The size, as a shift, of the current process's own mapping of `hva`, where the page is.
+    ///
+    /// It can change at once: whoever acts on it rechecks the notifier's sequence first.
+    pub fn mapping_shift(&self, hva: Hva) -> u32 {
+        // SAFETY: the value holds a reference, and the current task's mm exists while it is in an ioctl.
+        unsafe {
+            if bindings::rkvm_page_is_huge(self.page.as_ptr()) {
+                let mm = bindings::rkvm_current_mm();
+                bindings::rkvm_host_mapping_shift(mm, hva.raw() as usize)
+            } else {
+                PAGE_SHIFT
+            }
+        }
+    }
+
     /// What the page may be used for.
     pub fn intent(&self) -> Intent {
         self.intent
@@ -84,14 +99,6 @@ impl Drop for UserPage {
         // SAFETY: the value holds one reference, taken by a look-up.
         unsafe { bindings::rkvm_page_release(self.page.as_ptr()) };
     }
-}
-
-/// The size, as a shift, of the current process's own mapping of `hva`.
-///
-/// It can change at once: whoever acts on it rechecks the notifier's sequence first.
-pub fn mapping_shift(hva: Hva) -> u32 {
-    // SAFETY: the current task's mm exists while it is in an ioctl.
-    unsafe { bindings::rkvm_host_mapping_shift(bindings::rkvm_current_mm(), hva.raw() as usize) }
 }
 
 /// Whether `size` bytes from `hva` lie in user space.

@@ -14,7 +14,7 @@ use crate::{
     host::{
         notifier::{HvaRange, Sequence},
         user_memory,
-        user_page::{self, Intent, UserPage},
+        user_page::{Intent, UserPage},
     },
     memslot::{Hint, Slot, Slots},
     types::{Gfn, Gpa, Hva, Pfn, PAGE_SHIFT, PAGE_SIZE},
@@ -84,7 +84,7 @@ impl View {
             return Fault::Sleep;
         };
         match self.map(mmu, &target, &page, sequence) {
-            Attempt::Done => Fault::Mapped,
+            Attempt::Done(_) => Fault::Mapped,
             Attempt::Again | Attempt::NoPages | Attempt::Invalid => Fault::Sleep,
         }
     }
@@ -92,10 +92,18 @@ impl View {
     /// Handles a fault; sleeps. `EFAULT` where the VMM has no memory for the page, `ENOMEM` without memory
     /// for tables, `EINTR` if the task has a signal: where the memory has failed it gets SIGBUS.
     pub fn fault(&mut self, mmu: &Mmu, gfn: Gfn, wanted: Access) -> Result<Fault> {
+        Ok(match self.fault_in(mmu, gfn, wanted)? {
+            Some(_) => Fault::Mapped,
+            None => Fault::Mmio,
+        })
+    }
+
+    /// [`View::fault`], with the level of what is mapped; `None` for MMIO.
+    fn fault_in(&mut self, mmu: &Mmu, gfn: Gfn, wanted: Access) -> Result<Option<Level>> {
         loop {
             self.refresh(mmu);
             let Some(target) = self.target(gfn, wanted) else {
-                return Ok(Fault::Mmio);
+                return Ok(None);
             };
             let sequence = mmu.subscription.sequence();
             let page = match present(&target) {
@@ -103,7 +111,7 @@ impl View {
                 None => UserPage::fault_in(target.hva, target.intent)?,
             };
             match self.map(mmu, &target, &page, sequence) {
-                Attempt::Done => return Ok(Fault::Mapped),
+                Attempt::Done(level) => return Ok(Some(level)),
                 Attempt::Invalid => return Err(EINVAL),
                 Attempt::NoPages => self.stock.fill()?,
                 Attempt::Again if crate::host::cpu::signal_pending() => return Err(EINTR),
@@ -115,13 +123,7 @@ impl View {
     /// Maps the page of a frame for reading, as a fault would; sleeps. The frame after what is mapped now. `ENOENT` where
     /// no slot is, and the errors of [`View::fault`].
     pub fn pre_fault(&mut self, mmu: &Mmu, gfn: Gfn) -> Result<Gfn> {
-        if self.fault(mmu, gfn, Access::READ)? == Fault::Mmio {
-            return Err(ENOENT);
-        }
-        let level = match self.target(gfn, Access::READ) {
-            Some(target) => target.level(&mmu.shared.format),
-            None => Level::Pte,
-        };
+        let level = self.fault_in(mmu, gfn, Access::READ)?.ok_or(ENOENT)?;
         let first = level.align_down(gfn);
         first.checked_add(level.pages()).ok_or(EINVAL)
     }
@@ -149,7 +151,7 @@ impl View {
 
     fn map(&mut self, mmu: &Mmu, target: &Target, page: &UserPage, sequence: Sequence) -> Attempt {
         let format = &mmu.shared.format;
-        let level = target.level(format);
+        let level = target.level(page, format);
         let removed = {
             let mut state = mmu.shared.state.lock();
             if !self.is_current(mmu) || !mmu.subscription.is_current(sequence, target.hvas(level)) {
@@ -171,7 +173,7 @@ impl View {
                     if page.intent() == Intent::Write {
                         self.slots.mark_dirty(&target.slot, target.gfn);
                     }
-                    return Attempt::Done;
+                    return Attempt::Done(level);
                 }
                 Ok(Mapped::Conflict(removed)) => removed,
                 Err(MapError::NoPages) => return Attempt::NoPages,
@@ -323,7 +325,8 @@ fn present(target: &Target) -> Option<UserPage> {
 }
 
 enum Attempt {
-    Done,
+    /// It is mapped by a leaf of this level, or a larger one.
+    Done(Level),
     /// Something changed meanwhile.
     Again,
     /// The stock is used up.
@@ -374,7 +377,7 @@ impl Target {
     }
 
     /// The largest leaf that the host's own mapping, the slot and the access allow.
-    fn level(&self, format: &MemoryFormat) -> Level {
+    fn level(&self, page: &UserPage, format: &MemoryFormat) -> Level {
         let largest = if self.wanted.contains(Access::EXECUTE) {
             format.largest_executable_leaf()
         } else {
@@ -383,7 +386,7 @@ impl Target {
         if largest == Level::Pte || self.slot.is_logged() {
             return Level::Pte;
         }
-        let host_pages = 1u64 << user_page::mapping_shift(self.hva).saturating_sub(PAGE_SHIFT);
+        let host_pages = 1u64 << page.mapping_shift(self.hva).saturating_sub(PAGE_SHIFT);
         let fits = |level: Level| {
             let mask = level.pages() - 1;
             let first = level.align_down(self.gfn);
