@@ -21,8 +21,10 @@ use kernel::{mm::virt::VmaNew, prelude::*};
 /// Where port I/O data lies: at the end of the first page, so that a program that maps no more than `struct
 /// kvm_run` finds it. Programs take the offset from `kvm_run.io.data_offset`.
 const IO_OFFSET: usize = PAGE_SIZE - IO_BYTES;
+/// Bytes of the items that one exit carries.
+pub const IO_BYTES: usize = 1024;
 /// Bytes of the largest item.
-const IO_BYTES: usize = 4;
+const ITEM_BYTES: usize = 4;
 
 const _: () = assert!(size_of::<uapi::kvm_run>() <= IO_OFFSET);
 
@@ -424,15 +426,21 @@ impl RunPage {
 
     /// Reads an item of `size` bytes (at most 4) that the VMM has put there.
     pub fn read_io(&self, size: u8) -> u32 {
-        let mut value = [0; IO_BYTES];
-        for (index, byte) in value.iter_mut().take(size.into()).enumerate() {
-            // SAFETY: `io` stays within the page, which is allocated; any value is valid there.
-            *byte = unsafe { self.io(index).read_volatile() };
-        }
+        let mut value = [0; ITEM_BYTES];
+        let room = value.len().min(size.into());
+        self.read_io_bytes(0, value.get_mut(..room).unwrap_or(&mut []));
         u32::from_le_bytes(value)
     }
 
-    /// A byte of the item.
+    /// Reads what the VMM has put there from the byte `from` on; what does not fit begins anew.
+    pub fn read_io_bytes(&self, from: usize, data: &mut [u8]) {
+        for (index, byte) in data.iter_mut().enumerate() {
+            // SAFETY: `io` stays within the page, which is allocated; any value is valid there.
+            *byte = unsafe { self.io(from.wrapping_add(index)).read_volatile() };
+        }
+    }
+
+    /// A byte of the items.
     fn io(&self, index: usize) -> *mut u8 {
         let run = self.run.as_ptr();
         run.wrapping_add(IO_OFFSET + index % IO_BYTES)

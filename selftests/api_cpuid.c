@@ -107,6 +107,51 @@ TEST(get_needs_room)
 	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_CPUID2, table(2)), E2BIG);
 }
 
+/* How many there are is not told then. */
+TEST(get_without_room_changes_nothing)
+{
+	struct vcpu *vcpu = vcpu_new(vm_create(), 0);
+	struct kvm_cpuid2 *small = table(2);
+
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_CPUID2, small), E2BIG);
+	EXPECT_EQ(small->nent, 2);
+}
+
+#define CPUID_KVM_SIGNATURE 0x40000000
+#define CPUID_KVM_FEATURES 0x40000001
+#define KVM_PV_UNHALT (1U << 7)
+
+static uint32_t features_of(struct vcpu *vcpu)
+{
+	struct kvm_cpuid2 *got = table(ENTRIES);
+
+	ASSERT_OK(ioctl(vcpu->fd, KVM_GET_CPUID2, got));
+	return cpuid_find(got, CPUID_KVM_FEATURES, 0)->eax;
+}
+
+/* A guest that halts on its own cannot be kicked. */
+TEST(unhalt_goes_with_the_exits_of_hlt)
+{
+	const struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_X86_DISABLE_EXITS, .args[0] = KVM_X86_DISABLE_EXITS_HLT,
+	};
+	struct vm *vm = vm_create();
+	struct kvm_cpuid2 *cpuid = cpuid_supported(vm->kvm);
+	struct kvm_cpuid_entry2 *signature = cpuid_find(cpuid, CPUID_KVM_SIGNATURE, 0);
+	struct vcpu *vcpu;
+
+	ASSERT_TRUE(signature != NULL);
+	cpuid_find(cpuid, CPUID_KVM_FEATURES, 0)->eax |= KVM_PV_UNHALT;
+	ASSERT_OK(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	vcpu = vcpu_create(vm, 0);
+	vcpu_set_cpuid(vcpu, cpuid);
+	EXPECT_EQ(features_of(vcpu) & KVM_PV_UNHALT, 0);
+	/* Another hypervisor's leaves mean something else. */
+	signature->ebx++;
+	vcpu_set_cpuid(vcpu, cpuid);
+	EXPECT_EQ(features_of(vcpu) & KVM_PV_UNHALT, KVM_PV_UNHALT);
+}
+
 TEST(set_takes_256_entries_at_most)
 {
 	struct vcpu *vcpu = vcpu_create(vm_create(), 0);

@@ -220,3 +220,21 @@ TEST(component_that_the_guest_lacks)
 	put(&set, XSTATE_BV, FP_SSE | AVX, 8);
 	EXPECT_ERRNO(image_set(vcpu, &set), EINVAL);
 }
+
+/* CPUID may come after the state. */
+TEST(components_need_no_cpuid)
+{
+	struct vcpu *vcpu = vcpu_new(vm_create(), 0), *bare = vcpu_create(vm_create(), 0);
+	struct kvm_cpuid2 *cpuid = cpuid_supported(vcpu->vm->kvm);
+	struct kvm_cpuid_entry2 *components = cpuid_find(cpuid, 0xd, 0);
+	struct kvm_xsave image;
+	uint32_t *xstate_bv = image.region + 512 / sizeof(image.region[0]);
+
+	ASSERT_TRUE(components != NULL);
+	ASSERT_OK(ioctl(vcpu->fd, KVM_GET_XSAVE, &image));
+	*xstate_bv = components->eax;
+	EXPECT_OK(ioctl(bare->fd, KVM_SET_XSAVE, &image));
+	/* But they have to be there. */
+	xstate_bv[1] = 1U << 30;
+	EXPECT_ERRNO(ioctl(bare->fd, KVM_SET_XSAVE, &image), EINVAL);
+}

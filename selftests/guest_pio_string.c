@@ -98,6 +98,78 @@ TEST(rep_ins_of_each_size)
 	}
 }
 
+GUEST64(many, "mov $0x3f8, %edx\nmov $0x10800, %edi\ncld\n"
+	      "mov $3000, %ecx\nrep insb\nhlt\n");
+
+/* A disk's sectors come this way. */
+TEST(many_items_come_by_few_exits)
+{
+	enum { AT = GUEST_DATA + 0x800, BYTES = 3000, EXITS = 10 };
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, many);
+	uint8_t data[BYTES];
+	size_t done = 0;
+	int exits = 0;
+
+	for (size_t i = 0; i < BYTES; i++)
+		data[i] = i * 7 + i / 256;
+	for (; done < BYTES; exits++) {
+		ASSERT_OK(vcpu_run(vcpu));
+		size_t more = string_exit(vcpu, KVM_EXIT_IO_IN, 1, BYTES - done);
+
+		memcpy(io_data(vcpu), data + done, more);
+		done += more;
+	}
+	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_MEM(vcpu->vm->ram + AT, data, BYTES);
+	EXPECT_EQ(vcpu->vm->ram[AT + BYTES], 0);
+	EXPECT_EQ(vcpu->vm->ram[AT - 1], 0);
+	EXPECT_TRUE(exits <= EXITS);
+}
+
+/* A VMM that changes the count gets no more items into memory than that, and no more than it has given. */
+TEST(the_vmm_changes_the_count)
+{
+	enum { AT = GUEST_DATA + 0x800, GIVEN = 64 };
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, many);
+	struct kvm_regs regs;
+
+	ASSERT_OK(vcpu_run(vcpu));
+	memset(io_data(vcpu), 0x55, string_exit(vcpu, KVM_EXIT_IO_IN, 1, PAGE_SIZE));
+	regs = vcpu_regs(vcpu);
+	regs.rcx = GIVEN;
+	vcpu_set_regs(vcpu, &regs);
+	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(vcpu_regs(vcpu).rdi, AT + GIVEN);
+	EXPECT_EQ(vcpu->vm->ram[AT + GIVEN - 1], 0x55);
+	EXPECT_EQ(vcpu->vm->ram[AT + GIVEN], 0);
+}
+
+GUEST64(down, "mov $0x3f8, %edx\nmov $0x10010, %edi\nstd\nmov $3, %ecx\nrep insw\ncld\nhlt\n");
+
+TEST(downwards)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, down);
+	const uint8_t data[] = { 1, 2, 3, 4, 5, 6 }, want[] = { 5, 6, 3, 4, 1, 2 };
+
+	supply(vcpu, 2, data, sizeof(data));
+	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_MEM(vcpu->vm->ram + GUEST_DATA + 0xc, want, sizeof(want));
+}
+
+/* DI wraps at 64 KiB. */
+GUEST16(wrap, "mov $0x3f8, %dx\nmov $0xfffc, %di\ncld\nmov $8, %cx\nrep insb\nhlt\n");
+
+TEST(around_the_end_of_a_segment)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_REAL, wrap);
+	const uint8_t data[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+
+	supply(vcpu, 1, data, sizeof(data));
+	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_MEM(vcpu->vm->ram + 0xfffc, data, 4);
+	EXPECT_MEM(vcpu->vm->ram, data + 4, 4);
+}
+
 GUEST64(single, "mov $0x3f8, %edx\nmov $0x10000, %esi\nmov $0x10100, %edi\ncld\n"
 		"outsb\ninsw\nhlt\n");
 

@@ -240,14 +240,18 @@ impl Platform {
         }
     }
 
+    /// The components of XSAVE that guests can have; 0 where the host has no XSAVE.
+    pub fn guest_xcr0(&self) -> u64 {
+        self.host_xcr0
+            .map_or(0, |xcr0| xcr0.raw() & Xcr0::SUPPORTED.raw())
+    }
+
     /// The value of an attribute of the device (KVM_CAP_SYS_ATTRIBUTES): the components of XSAVE that guests can have
     /// is the only one. `ENXIO` for another one, `EINVAL` for flags.
     fn check_attribute(&self, attribute: &uapi::kvm_device_attr) -> Result<u64> {
         match (attribute.group, attribute.attr) {
             _ if attribute.flags != 0 => Err(EINVAL),
-            (0, XCOMP_GUEST_SUPP) => Ok(self
-                .host_xcr0
-                .map_or(0, |xcr0| xcr0.raw() & Xcr0::SUPPORTED.raw())),
+            (0, XCOMP_GUEST_SUPP) => Ok(self.guest_xcr0()),
             _ => Err(ENXIO),
         }
     }

@@ -421,7 +421,7 @@ impl Core {
         } else {
             event.without_error_code()
         };
-        if !self.controls.primary.contains(PrimaryControls::HLT_EXITING) {
+        if self.halts_without_exit() {
             // The guest may be halted, and few events are allowed there.
             loaded.write(GUEST_ACTIVITY_STATE, 0);
         }

@@ -21,7 +21,10 @@ use crate::{
         insn::Gpr,
         lapic::STATE_BYTES,
         msr::Initiator,
-        pv::features::Enforcement,
+        pv::{
+            self,
+            features::{Enforcement, Feature},
+        },
         vcpu::{Core, Vcpu},
     },
 };
@@ -299,6 +302,10 @@ fn set_cpuid(core: &mut Core, argument: UserAddress) -> Result {
         .read_array::<CpuidEntry>(count)?;
     let mut entries = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
     entries.extend_from_slice(&read, GFP_KERNEL_ACCOUNT)?;
+    if core.halts_without_exit() {
+        // Nobody would see that it halts.
+        pv::features::withdraw(&mut entries, Feature::PV_UNHALT);
+    }
     if core.has_run {
         let runtime = {
             let loaded = core.load();
@@ -314,13 +321,13 @@ fn set_cpuid(core: &mut Core, argument: UserAddress) -> Result {
     Ok(())
 }
 
-/// KVM_GET_CPUID2. `E2BIG` with the count written back where the VMM has too little room.
+/// KVM_GET_CPUID2. `E2BIG` where the VMM has too little room.
 fn get_cpuid(core: &mut Core, argument: UserAddress) -> Result {
     let room = read_padded_count(argument)?;
     let entries = core.cpuid.entries();
-    argument.write(&(entries.len() as u32))?;
     if room < entries.len() {
         return Err(E2BIG);
     }
+    argument.write(&(entries.len() as u32))?;
     argument.offset(PADDED_COUNT_SIZE).write_array(entries)
 }

@@ -16,7 +16,7 @@ mod translation;
 
 use crate::{
     host::x86::fpu::InGuest,
-    run_page::{Reported, RunPage, UserExit},
+    run_page::{Reported, RunPage, UserExit, IO_BYTES},
     vmx::field::EXIT_INSTRUCTION_LENGTH,
     x86::{
         counters::Event as Counted,
@@ -266,7 +266,7 @@ impl GuestMachine<'_, '_> {
         })
     }
 
-    /// One iteration of INS or OUTS.
+    /// INS or OUTS: one iteration, or for INS as many as one exit to the VMM can carry.
     fn port_string(&mut self, insn: &Insn) -> Result<Outcome, Stop> {
         if string::iterations(insn, self) == 0 {
             return Ok(string::advance(insn, self, 0));
@@ -280,11 +280,47 @@ impl GuestMachine<'_, '_> {
         if insn.op == Op::Outs {
             self.read(address, item)?;
             self.replay.port_out(self.core, port, item, self.page)?;
-        } else {
-            self.replay.port_in(self.core, port, item)?;
-            self.write(address, item)?;
+            return Ok(string::advance(insn, self, 1));
         }
+        let count = self.items_at_once(insn, address)?;
+        if let Some(answered) = self.replay.take_items() {
+            let count = count.min(answered);
+            self.store_items(address, count as usize * item.len())?;
+            return Ok(string::advance(insn, self, count.into()));
+        }
+        self.replay.port_in(self.core, port, item, count)?;
+        self.write(address, item)?;
         Ok(string::advance(insn, self, 1))
+    }
+
+    /// How many items of INS the VMM can be asked for at once: those that go to one page of RAM, upwards.
+    fn items_at_once(&mut self, insn: &Insn, address: u64) -> Result<u32, Stop> {
+        let gpa = self
+            .core
+            .translate(self.context, address, paging::Kind::Write)?;
+        let room = translation::bytes_to_page_end(address).min(IO_BYTES) / insn.size.bytes();
+        let count = string::iterations(insn, self).min(room as u64);
+        let at_once = count > 1
+            && self.core.is_writable_ram(gpa)
+            && string::is_contiguous(insn, self, address, count);
+        Ok(if at_once { count as u32 } else { 1 })
+    }
+
+    /// Copies items of the VMM's to `address`; they lie within a page.
+    fn store_items(&mut self, address: u64, bytes: usize) -> Result<(), Stop> {
+        const AT_ONCE: usize = 128;
+        let mut part = [0; AT_ONCE];
+        let mut done = 0;
+        while done < bytes {
+            let count = AT_ONCE.min(bytes - done);
+            let Some(part) = part.get_mut(..count) else {
+                break;
+            };
+            self.page.read_io_bytes(done, part);
+            self.write(address.wrapping_add(done as u64), part)?;
+            done += count;
+        }
+        Ok(())
     }
 
     /// Calls `access` for each part of `bytes` bytes at `linear` that lies within one page, with its guest

@@ -533,6 +533,11 @@ impl Core {
         true
     }
 
+    /// Whether HLT is the guest's own (KVM_CAP_X86_DISABLE_EXITS).
+    pub fn halts_without_exit(&self) -> bool {
+        !self.controls.primary.contains(PrimaryControls::HLT_EXITING)
+    }
+
     /// Whether interrupts come from 8259s in the kernel, and not from the VMM.
     pub fn has_pics(&self) -> bool {
         let apic = self.apic.as_ref();

@@ -10,7 +10,7 @@ use super::{
     alu, load, resolve, retire, store, write_gpr, AccessKind, Gpr, Insn, Machine, Op, Operand,
     Outcome,
 };
-use crate::x86::insn::{Alu, Base, Repeat};
+use crate::x86::insn::{Alu, Base, Memory, Repeat};
 use crate::x86::regs::Rflags;
 
 /// Which way the addresses of a string instruction go.
@@ -52,6 +52,24 @@ pub fn address<M: Machine>(insn: &Insn, machine: &mut M) -> Result<Option<u64>, 
         _ => return Ok(None),
     };
     super::linear(insn, machine, memory, kind).map(Some)
+}
+
+/// Whether the operand of INS or OUTS, which begins at `address`, is one piece of memory for `count` iterations
+/// upwards: it lies within the segment, and the address register does not wrap.
+pub fn is_contiguous<M: Machine>(insn: &Insn, machine: &mut M, address: u64, count: u64) -> bool {
+    let (memory, kind) = match (insn.dst, insn.src) {
+        (Operand::Memory(memory), _) => (memory, AccessKind::Write),
+        (_, Operand::Memory(memory)) => (memory, AccessKind::Read),
+        _ => return false,
+    };
+    let distance = count.wrapping_sub(1).wrapping_mul(insn.size.bytes() as u64);
+    let last = Memory {
+        displacement: memory.displacement.wrapping_add(distance as i64),
+        ..memory
+    };
+    let last = super::linear(insn, machine, last, kind);
+    last.is_ok_and(|last| last == address.wrapping_add(distance))
+        && direction(machine) == Direction::Up
 }
 
 /// Accounts for `count` iterations, at most those that are left: moves rSI, rDI and rCX, and

@@ -20,9 +20,14 @@ const IMAGE_SIZE: usize = size_of::<kvm_xsave>();
 /// XCR0, the only extended control register.
 const XCR0: u32 = 0;
 
-/// The components that an image can have: those of the guest's CPUID, and FP and SSE always.
+/// The components that a VMM gets: those of the guest's CPUID, and FP and SSE always.
 fn components(core: &Core) -> u64 {
     core.features.limits.xcr0.raw() | XFEATURES_LEGACY
+}
+
+/// The components that a VMM can set: all that guests can have, whatever the CPUID, which may come later.
+fn accepted(core: &Core) -> u64 {
+    core.platform().guest_xcr0() | XFEATURES_LEGACY
 }
 
 /// KVM_GET_XSAVE. `EINVAL` where the host's components do not fit in the structure.
@@ -46,11 +51,11 @@ pub fn get2(fpu: &mut GuestFpu, core: &Core, argument: UserAddress) -> Result {
 }
 
 /// KVM_SET_XSAVE. Components that XSTATE_BV leaves out get their initial values. `EINVAL` for an image that
-/// XRSTOR would refuse or that has components which the guest cannot.
+/// XRSTOR would refuse or that has components which no guest has.
 pub fn set(fpu: &mut GuestFpu, core: &Core, argument: UserAddress) -> Result {
     let mut image = KVec::from_elem(0u8, IMAGE_SIZE, GFP_KERNEL_ACCOUNT)?;
     argument.read_bytes(&mut image)?;
-    fpu.set_image(&image, components(core))
+    fpu.set_image(&image, accepted(core))
 }
 
 /// KVM_GET_XCRS: XCR0, or nothing where the host has no XSAVE.

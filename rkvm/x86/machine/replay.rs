@@ -20,6 +20,8 @@ const MAX_ACCESSES: usize = 8;
 enum Question {
     MmioRead,
     PortIn(u8),
+    /// So many items, which stay in the page.
+    PortItems(u32),
     /// A write needs no answer but that it was taken.
     Write,
 }
@@ -31,6 +33,7 @@ pub(super) struct Replay {
     count: usize,
     next: usize,
     question: Option<Question>,
+    items: Option<u32>,
 }
 
 impl Replay {
@@ -39,6 +42,7 @@ impl Replay {
         self.count = 0;
         self.next = 0;
         self.question = None;
+        self.items = None;
     }
 
     /// The instruction starts from its beginning.
@@ -54,9 +58,18 @@ impl Replay {
         let answer = match question {
             Question::MmioRead => page.mmio_data(),
             Question::PortIn(size) => u64::from(page.read_io(size)).to_le_bytes(),
+            Question::PortItems(count) => {
+                self.items = Some(count);
+                return;
+            }
             Question::Write => [0; MMIO_BYTES],
         };
         self.note(answer);
+    }
+
+    /// How many items the VMM has put into the page, if it was asked for more than one.
+    pub(super) fn take_items(&mut self) -> Option<u32> {
+        self.items.take()
     }
 
     /// Keeps an answer for when the instruction is executed again.
@@ -171,17 +184,22 @@ impl Replay {
         Ok(())
     }
 
-    /// Reads an item from a port.
+    /// Reads an item from a port. If the VMM has to answer, it is asked for `count` of them.
     pub(super) fn port_in(
         &mut self,
         core: &mut Core,
         port: u16,
         item: &mut [u8],
+        count: u32,
     ) -> Result<(), Stop> {
         let size = item.len() as u8;
-        match self.read(core, Address::Port(port), item, Question::PortIn(size))? {
+        let question = match count {
+            1 => Question::PortIn(size),
+            _ => Question::PortItems(count),
+        };
+        match self.read(core, Address::Port(port), item, question)? {
             Handled::Yes => Ok(()),
-            Handled::No => Err(port_exit(Direction::In, port, size)),
+            Handled::No => Err(port_exit(Direction::In, port, size, count)),
         }
     }
 
@@ -202,15 +220,15 @@ impl Replay {
             *to = *from;
         }
         page.write_io(u32::from_le_bytes(value), size);
-        Err(port_exit(Direction::Out, port, size))
+        Err(port_exit(Direction::Out, port, size, 1))
     }
 }
 
-fn port_exit(direction: Direction, port: u16, size: u8) -> Stop {
+fn port_exit(direction: Direction, port: u16, size: u8, count: u32) -> Stop {
     Stop::Exit(UserExit::Io(PortAccess {
         direction,
         size,
         port,
-        count: 1,
+        count,
     }))
 }

@@ -100,17 +100,32 @@ impl Features {
 /// EAX of the leaf behind the first one with KVM's signature, which need not be 0x40000000 where a VMM shows
 /// several hypervisors.
 fn announced(cpuid: &[CpuidEntry]) -> u32 {
+    leaf(cpuid)
+        .and_then(|leaf| cpuid.iter().find(|entry| entry.function == leaf))
+        .map_or(0, |entry| entry.eax)
+}
+
+/// Takes a feature out of a vCPU's CPUID.
+pub fn withdraw(cpuid: &mut [CpuidEntry], feature: Feature) {
+    let Some(leaf) = leaf(cpuid) else {
+        return;
+    };
+    if let Some(entry) = cpuid.iter_mut().find(|entry| entry.function == leaf) {
+        entry.eax &= !feature.mask();
+    }
+}
+
+/// The leaf with the features.
+fn leaf(cpuid: &[CpuidEntry]) -> Option<u32> {
     const FIRST: u32 = 0x4000_0000;
     const LAST: u32 = 0x4000_ff00;
     const STEP: u32 = 0x100;
-    let base = cpuid
+    let bases = cpuid
         .iter()
         .filter(|entry| (FIRST..=LAST).contains(&entry.function) && entry.function % STEP == 0)
         .filter(|entry| [entry.ebx, entry.ecx, entry.edx] == SIGNATURE)
-        .map(|entry| entry.function)
-        .min();
-    base.and_then(|base| cpuid.iter().find(|entry| entry.function == base | 1))
-        .map_or(0, |entry| entry.eax)
+        .map(|entry| entry.function);
+    bases.min().map(|base| base | 1)
 }
 
 /// "KVMKVMKVM", in EBX, ECX and EDX.
