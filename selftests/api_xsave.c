@@ -206,21 +206,6 @@ TEST(invalid_images)
 	}
 }
 
-TEST(component_that_the_guest_lacks)
-{
-	struct vcpu *vcpu = vcpu_create(vm_new(1), 0);
-	union image set = filled();
-	unsigned int offset;
-
-	if (!has_avx(&offset))
-		SKIP("no AVX");
-	if (kvm_is_c())
-		SKIP("C KVM takes what the host has");
-	ASSERT_OK(image_set(vcpu, &set));
-	put(&set, XSTATE_BV, FP_SSE | AVX, 8);
-	EXPECT_ERRNO(image_set(vcpu, &set), EINVAL);
-}
-
 /* CPUID may come after the state. */
 TEST(components_need_no_cpuid)
 {
