@@ -24,6 +24,7 @@
 #include <uapi/linux/eventpoll.h>
 #ifdef CONFIG_X86_64
 #include <asm/fpu/types.h>
+#include <asm/irq_vectors.h>
 #endif
 
 /* rkvm/host/helpers.c */
@@ -105,6 +106,7 @@ u64 rkvm_gdt_base(void);
 void rkvm_restore_descriptor_limits(void);
 bool rkvm_host_breakpoints_active(void);
 void rkvm_machine_check(void);
+void rkvm_notify_posted(int cpu);
 bool rkvm_avoids_itlb_multihit(void);
 bool rkvm_lacks_mitigation(void);
 /* What happens to VMX when the machine sleeps, wakes or goes down. */

@@ -84,9 +84,9 @@ module! {
             default: 0,
             description: "microseconds after which a guest with local APICs here is left at the latest, for emulators that do not leave it for an interrupt of the host while the guest's are off; 0: no limit",
         },
-        stale_vectoring: u8 {
+        flawed_apicv: u8 {
             default: 0,
-            description: "1: for emulators that tell of an event from before when an exit cuts the delivery of a virtual interrupt short",
+            description: "1: for emulators that tell of another event when an exit cuts the delivery of a virtual interrupt short, and deliver vector 255 when notified of nothing posted: works around the one, posts no interrupts",
         },
     },
 }

@@ -61,12 +61,21 @@ impl Kick {
     /// Whatever is left is written, sequentially consistently, before the call; the vCPU looks after
     /// [`Kick::enter`], and before it sleeps. Callable from any context but an NMI.
     pub fn rouse(&self) {
+        self.rouse_by(cpu::interrupt);
+    }
+
+    /// The same by an interrupt of the caller's kind, which the CPU has to take if the guest runs.
+    pub fn rouse_by(&self, interrupt: impl FnOnce(Cpu)) {
         let number = self.inside.load(Ordering::SeqCst);
         if number == OUTSIDE {
             self.waiter.wake();
-        } else if Cpu::from_number(number) != PreemptOff::new().cpu() {
-            // On this CPU it would be the vCPU itself that calls, and looks before it enters.
-            cpu::interrupt(Cpu::from_number(number));
+            return;
+        }
+        let here = PreemptOff::new();
+        let cpu = Cpu::from_number(number);
+        // On this CPU it would be the vCPU itself that calls, and looks before it enters.
+        if cpu != here.cpu() {
+            interrupt(cpu);
         }
     }
 

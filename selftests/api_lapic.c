@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: again=enable_apicv=0 */
+/* machine: again=enable_apicv=1 */
 /* KVM_GET_LAPIC and KVM_SET_LAPIC. */
 #include "lib/apic.h"
 

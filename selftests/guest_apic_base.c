@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: again=enable_apicv=0 */
+/* machine: again=enable_apicv=1 */
 /* IA32_APIC_BASE: the modes of the local APIC, SDM volume 3, 11.12.5 "x2APIC State Transitions". */
 #include <cpuid.h>
 

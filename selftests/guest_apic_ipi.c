@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: cpus=2 again=enable_apicv=0 */
+/* machine: cpus=2 again=enable_apicv=1 */
 /* Interprocessor interrupts: SDM volume 3, 11.6 "Issuing Interprocessor Interrupts". */
 #include "lib/apic.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: again=enable_apicv=0 */
+/* machine: again=enable_apicv=1 */
 /* Priorities of interrupts: SDM volume 3, 11.8.3 "Interrupt, Task, and Processor Priority". */
 #include "lib/apic.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: cpus=2 again=enable_apicv=0 */
+/* machine: cpus=2 again=enable_apicv=1 */
 /* INIT and start-up IPIs: SDM volume 3, 10.4 "Multiple-Processor (MP) Initialization". */
 #define _GNU_SOURCE
 #include "lib/apic.h"

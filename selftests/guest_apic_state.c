@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: again=enable_apicv=0 */
+/* machine: again=enable_apicv=1 */
 /*
  * A local APIC whose mode or state changes while interrupts are pending and in
  * service: whoever delivers them, the processor or the kernel, takes over what

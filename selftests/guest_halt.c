@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: cpus=2 again=enable_apicv=0 */
+/* machine: cpus=2 again=enable_apicv=1 */
 /* HLT with an irqchip in the kernel: the thread sleeps there until something for the vCPU comes. */
 #define _GNU_SOURCE
 #include "lib/apic.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: cpus=2 again=enable_apicv=0 */
+/* machine: cpus=2 again=enable_apicv=1 */
 /* The I/O APIC: its registers, edges, levels, destinations. */
 #include "lib/apic.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: cpus=2 again=enable_apicv=0 */
+/* machine: cpus=2 again=enable_apicv=1 */
 /* Interrupts by eventfd: MSI and pin routes, to a halted and to a running vCPU. */
 #include "lib/apic.h"
 

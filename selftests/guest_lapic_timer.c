@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: again=enable_apicv=0 */
+/* machine: again=enable_apicv=1 */
 /* The timer of the local APIC: SDM volume 3, 11.5.4 "APIC Timer". */
 #include "lib/apic.h"
 

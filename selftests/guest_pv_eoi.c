@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: again=enable_apicv=0 */
+/* machine: again=enable_apicv=1 */
 /* PV EOI: a bit in memory that saves the guest the write to the APIC. */
 #include "lib/pv.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: again=enable_apicv=0 */
+/* machine: again=enable_apicv=1 */
 /* A split irqchip at work: what the VMM, being the I/O APIC and the 8259A, gets to see. */
 #include "lib/apic.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: again=enable_apicv=0 */
+/* machine: again=enable_apicv=1 */
 /* The MSRs of x2APIC mode: which are there, and what in them is reserved. SDM volume 3, 11.12.1. */
 #include "lib/apic.h"
 

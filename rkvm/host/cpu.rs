@@ -88,9 +88,16 @@ impl IrqOff<'_> {
 
     /// Lets pending interrupts in, with the time accounted to the guest, and shuts them out again.
     pub fn take_interrupts(&mut self) {
+        self.take_interrupts_after(|_| ());
+    }
+
+    /// The same; `first` handles what is not pending any more.
+    pub fn take_interrupts_after(&mut self, first: impl FnOnce(&Self)) {
         // SAFETY: interrupts are off before and after; begin and end are paired.
+        unsafe { bindings::rkvm_guest_time_begin() };
+        first(self);
+        // SAFETY: as above.
         unsafe {
-            bindings::rkvm_guest_time_begin();
             bindings::rkvm_irq_window();
             bindings::rkvm_guest_time_end();
         }

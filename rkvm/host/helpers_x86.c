@@ -5,6 +5,7 @@
  */
 
 #include <linux/cpu.h>
+#include <linux/cpumask.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/percpu.h>
@@ -14,6 +15,7 @@
 #include <linux/syscore_ops.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
+#include <asm/apic.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
@@ -28,6 +30,12 @@
 #include <asm/tsc.h>
 
 #include "rkvm_host.h"
+
+/* Sends an online CPU the notification of posted interrupts. */
+void rkvm_notify_posted(int cpu)
+{
+	__apic_send_IPI_mask(cpumask_of(cpu), POSTED_INTR_VECTOR);
+}
 
 bool rkvm_cpu_has_vmx(void)
 {

@@ -14,7 +14,7 @@
 //!   carries guest FPU state across scheduling and softirqs as if it were its own.
 //! - `fpu_copy_guest_fpstate_to_uabi`, `fpu_copy_uabi_to_guest_fpstate`: that state in the standard
 //!   XSAVE layout.
-//! - `x86_entry_from_kvm`: runs the host's NMI handler for an NMI that a VM exit consumed.
+//! - `x86_entry_from_kvm`: runs the host's handler for an NMI or an interrupt that a VM exit consumed.
 //! - `handle_guest_split_lock`: slows down, or ends, a VMM whose guest's locked accesses straddle
 //!   cache lines.
 //! - `hw_breakpoint_restore`: the host's debug registers, after a guest used its own.

@@ -6,6 +6,7 @@ pub mod breakpoints;
 pub mod clocks;
 pub mod fpu;
 pub mod nmi;
+pub mod posted_interrupts;
 pub mod registers;
 pub mod segments;
 pub mod split_lock;

@@ -192,7 +192,8 @@ controls! {
         SAVE_DEBUG_CONTROLS = 2, "save debug controls", Required;
         HOST_ADDRESS_SPACE_SIZE = 9, "host address-space size", Required;
         LOAD_PERF_GLOBAL_CTRL = 12, "load IA32_PERF_GLOBAL_CTRL on exit", Available;
-        ACKNOWLEDGE_INTERRUPT = 15, "acknowledge interrupt on exit", Refused;
+        /// Set only where posted interrupts demand it.
+        ACKNOWLEDGE_INTERRUPT = 15, "acknowledge interrupt on exit", Available;
         SAVE_PAT = 18, "save IA32_PAT", Required;
         LOAD_PAT = 19, "load IA32_PAT on exit", Required;
         SAVE_EFER = 20, "save IA32_EFER", Required;
@@ -243,6 +244,22 @@ pub struct ControlSet {
 }
 
 impl ControlSet {
+    /// Posted interrupts, which take [`Self::with_virtual_x2apic`] besides.
+    const POSTED_INTERRUPTS: Self = Self {
+        pin: PinControls::PROCESS_POSTED_INTERRUPTS,
+        primary: PrimaryControls(0),
+        secondary: SecondaryControls(0),
+        exit: ExitControls::ACKNOWLEDGE_INTERRUPT,
+        entry: EntryControls(0),
+    };
+
+    /// These controls with posted interrupts.
+    pub fn with_posted_interrupts(mut self) -> Self {
+        self.pin = self.pin.with(Self::POSTED_INTERRUPTS.pin);
+        self.exit = self.exit.with(Self::POSTED_INTERRUPTS.exit);
+        self
+    }
+
     /// These controls with the local APIC left to the processor.
     pub fn with_virtual_x2apic(mut self) -> Self {
         self.primary = self
@@ -260,6 +277,8 @@ impl ControlSet {
             .without(PrimaryControls::USE_TPR_SHADOW)
             .with(PrimaryControls::CR8_EXITING);
         self.secondary = self.secondary.without(SecondaryControls::VIRTUAL_X2APIC);
+        self.pin = self.pin.without(Self::POSTED_INTERRUPTS.pin);
+        self.exit = self.exit.without(Self::POSTED_INTERRUPTS.exit);
         self
     }
 }
@@ -301,6 +320,12 @@ impl Controls {
         } = self.settable;
         primary.contains(PrimaryControls::USE_TPR_SHADOW)
             && secondary.contains(SecondaryControls::VIRTUAL_X2APIC)
+    }
+
+    /// Whether the processor takes posted interrupts, too.
+    pub fn has_posted_interrupts(&self) -> bool {
+        let ControlSet { pin, exit, .. } = ControlSet::POSTED_INTERRUPTS;
+        self.settable.pin.contains(pin) && self.settable.exit.contains(exit)
     }
 
     /// Chooses the controls for a processor with `caps`.

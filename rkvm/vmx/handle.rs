@@ -61,7 +61,7 @@ pub fn handle(
     core.vmcs.set_launched();
     core.counters.count_exit(reason.basic());
     match reason.basic() {
-        Reason::ExternalInterrupt => Some(Leave::Interrupt),
+        Reason::ExternalInterrupt => event::external_interrupt(core, loaded),
         Reason::Cpuid => cpuid(core, loaded),
         Reason::IoInstruction => io(core, loaded, page),
         Reason::Hlt => hlt(core, loaded, page),

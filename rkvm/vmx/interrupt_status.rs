@@ -17,19 +17,6 @@ impl InterruptStatus {
         Self(rvi | svi << Self::SVI_SHIFT)
     }
 
-    /// From the field of the VMCS.
-    pub const fn from_raw(raw: u16) -> Self {
-        Self(raw)
-    }
-
-    /// The vector in service.
-    pub const fn in_service(self) -> Option<u8> {
-        match (self.0 >> Self::SVI_SHIFT) as u8 {
-            0 => None,
-            vector => Some(vector),
-        }
-    }
-
     /// The field of the VMCS.
     pub const fn raw(self) -> u16 {
         self.0

@@ -12,7 +12,7 @@ use crate::{
     host::{
         cpu::{self, handle_pending_work, IrqOff},
         x86::{
-            breakpoints::DebugControl, fpu::InGuest, registers, segments::ThreadSegments,
+            breakpoints::DebugControl, fpu::InGuest, nmi, registers, segments::ThreadSegments,
             split_lock, virtualization,
         },
     },
@@ -54,6 +54,8 @@ pub struct FaultInfo {
 pub enum Leave {
     /// An interrupt of the host waits.
     Interrupt,
+    /// An interrupt of the host was acknowledged, and has this vector.
+    Acknowledged(u8),
     /// The thread has a signal, a reschedule or task work to attend to.
     Work,
     /// Registers that are exchanged outside of sections have changed.
@@ -105,7 +107,7 @@ impl Core {
         }
         self.serve_pv();
         match self.run_loaded(fpu, page) {
-            Leave::Interrupt | Leave::Reload => Ok(None),
+            Leave::Interrupt | Leave::Acknowledged(_) | Leave::Reload => Ok(None),
             Leave::Work => {
                 self.mark_preempted();
                 handle_pending_work().map(|()| None)
@@ -192,7 +194,7 @@ impl Core {
             let leave = self.section(&loaded, fpu, page, control);
             self.log(&loaded, &leave);
             match leave {
-                Leave::Interrupt => (),
+                Leave::Interrupt | Leave::Acknowledged(_) => (),
                 Leave::Fault(fault) => {
                     let (mmu, gfn) = (self.vm.mmu(), fault.gpa.frame());
                     match self.view.fault_present(mmu, gfn, fault.wanted) {
@@ -280,9 +282,16 @@ impl Core {
         control.restore(&irq_off);
         extended.leave(&irq_off);
         self.kick.leave();
-        if let Leave::Interrupt = leave {
-            irq_off.note_quiescent_state();
-            irq_off.take_interrupts();
+        match leave {
+            Leave::Interrupt => {
+                irq_off.note_quiescent_state();
+                irq_off.take_interrupts();
+            }
+            Leave::Acknowledged(vector) => {
+                irq_off.note_quiescent_state();
+                irq_off.take_interrupts_after(|irq_off| nmi::external(irq_off, vector));
+            }
+            _ => (),
         }
         leave
     }

@@ -57,7 +57,7 @@ impl Apic {
                 .lapic(id, false, vm.arch().settings.lint0()),
         )?;
         let target = Arc::new(
-            Target::new(lapic.identity(), kick.clone()),
+            Target::new(lapic.identity(), kick.clone())?,
             GFP_KERNEL_ACCOUNT,
         )?;
         target.publish_extint(lapic.lint0_takes_extint());

@@ -4,8 +4,11 @@
 //!
 //! A local APIC belongs to its vCPU's thread alone. Everybody else, be it another vCPU, a device's eventfd or
 //! a timer, leaves a request here, from any context and without a lock; the vCPU takes them before it
-//! enters the guest. The request words have the layout of a posted-interrupt descriptor (SDM volume 3,
-//! section 31.6), so that a processor that can may take them too.
+//! enters the guest.
+//!
+//! Edge-triggered interrupts are posted in a descriptor (SDM volume 3, section 31.6), which a processor that
+//! delivers interrupts takes by itself, while the guest runs, when it is notified. Everything else needs the vCPU's
+//! attention.
 
 use crate::x86::message::{Identity, Trigger};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
@@ -43,7 +46,7 @@ impl Signals {
 pub struct News {
     /// Vectors requested.
     pub vectors: Vectors,
-    /// Those of them that were level-triggered when they were last requested.
+    /// Those of them that are level-triggered.
     pub level: Vectors,
     /// Other requests.
     pub signals: Signals,
@@ -51,39 +54,53 @@ pub struct News {
     pub sipi: u8,
 }
 
-/// Whether a request is a new one.
+/// How the vCPU has to be told of a request.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Posted {
-    /// It is.
-    New,
-    /// The vector was already requested.
-    Coalesced,
+pub enum Notice {
+    /// Not at all: whoever has posted before tells it, or has.
+    None,
+    /// A processor that takes posted interrupts is notified; any other vCPU is roused.
+    Notify,
+    /// It is roused.
+    Rouse,
 }
 
-/// The requests. Aligned so that the processor can work on them.
-#[repr(C, align(64))]
+/// The requests, in a page of their own, where a processor may write, too. (64 bytes would do; Bochs wants the
+/// descriptor at the beginning of a page.)
+#[repr(C, align(4096))]
 pub struct Inbox {
-    /// The descriptor: requested vectors, ...
-    requests: [AtomicU64; WORDS],
-    /// ... and in bit 0 whether there is anything at all.
+    /// The descriptor: posted vectors, ...
+    posted: [AtomicU64; WORDS],
+    /// ... and what there is. The bits after the first are left to software.
     control: AtomicU64,
     _descriptor_end: [u64; 3],
+    /// Vectors that are not posted.
+    requested: [AtomicU64; WORDS],
+    /// Of each vector, whether it was level-triggered when it was last requested.
     level: [AtomicU64; WORDS],
     identity: AtomicU64,
     signals: AtomicU32,
     sipi: AtomicU8,
 }
 
-/// Of the control word: there is something. Everything else is written before.
-const OUTSTANDING: u64 = 1;
+/// Of the control word: vectors are posted. Everything else is written before. The processor clears it when it takes
+/// them.
+const OUTSTANDING: u64 = 1 << 0;
+/// There is something that the processor does not take.
+const ATTENTION: u64 = 1 << 1;
+
+/// Vectors below are an error, which the local APIC has to note.
+const FIRST_VECTOR: u8 = 16;
 
 impl Inbox {
     /// Nothing is there.
     pub fn new(identity: Identity) -> Self {
         Self {
-            requests: Default::default(),
+            posted: Default::default(),
             control: AtomicU64::new(0),
             _descriptor_end: [0; 3],
+            requested: Default::default(),
             level: Default::default(),
             identity: AtomicU64::new(identity.pack()),
             signals: AtomicU32::new(0),
@@ -91,22 +108,27 @@ impl Inbox {
         }
     }
 
-    /// Requests a vector. The vCPU has to be roused afterwards.
-    pub fn post(&self, vector: u8, trigger: Trigger) -> Posted {
+    /// Requests a vector. An edge is posted; but for a level, and the first edge after one, the local APIC has to note
+    /// the trigger mode.
+    pub fn post(&self, vector: u8, trigger: Trigger) -> Notice {
         let (word, bit) = (usize::from(vector / 64) % WORDS, 1u64 << (vector % 64));
         let level = &self.level[word];
+        let was_level = level.load(Ordering::SeqCst) & bit != 0;
         match trigger {
-            Trigger::Level => level.fetch_or(bit, Ordering::SeqCst),
-            Trigger::Edge if level.load(Ordering::SeqCst) & bit == 0 => 0,
+            Trigger::Edge if !was_level && vector >= FIRST_VECTOR => {
+                self.posted[word].fetch_or(bit, Ordering::SeqCst);
+                let before = self.control.fetch_or(OUTSTANDING, Ordering::SeqCst);
+                return match before & OUTSTANDING {
+                    0 => Notice::Notify,
+                    _ => Notice::None,
+                };
+            }
             Trigger::Edge => level.fetch_and(!bit, Ordering::SeqCst),
+            Trigger::Level => level.fetch_or(bit, Ordering::SeqCst),
         };
-        let before = self.requests[word].fetch_or(bit, Ordering::SeqCst);
-        self.control.fetch_or(OUTSTANDING, Ordering::SeqCst);
-        if before & bit == 0 {
-            Posted::New
-        } else {
-            Posted::Coalesced
-        }
+        self.requested[word].fetch_or(bit, Ordering::SeqCst);
+        self.control.fetch_or(ATTENTION, Ordering::SeqCst);
+        Notice::Rouse
     }
 
     /// Requests an NMI.
@@ -116,7 +138,7 @@ impl Inbox {
             self.signals
                 .fetch_or(Signals::SECOND_NMI.0, Ordering::SeqCst);
         }
-        self.control.fetch_or(OUTSTANDING, Ordering::SeqCst);
+        self.control.fetch_or(ATTENTION, Ordering::SeqCst);
     }
 
     /// Requests INIT, which outdates a SIPI from before.
@@ -148,24 +170,25 @@ impl Inbox {
 
     fn signal(&self, signal: Signals) {
         self.signals.fetch_or(signal.0, Ordering::SeqCst);
-        self.control.fetch_or(OUTSTANDING, Ordering::SeqCst);
+        self.control.fetch_or(ATTENTION, Ordering::SeqCst);
     }
 
     /// Whether there is anything.
     #[inline]
     pub fn has_news(&self) -> bool {
-        self.control.load(Ordering::SeqCst) & OUTSTANDING != 0
+        self.control.load(Ordering::SeqCst) != 0
     }
 
     /// Takes everything.
     pub fn take(&self) -> News {
-        self.control.fetch_and(!OUTSTANDING, Ordering::SeqCst);
+        self.control.store(0, Ordering::SeqCst);
         let mut news = News::default();
         for (word, vectors) in news.vectors.iter_mut().enumerate() {
-            let requests = &self.requests[word];
-            if requests.load(Ordering::SeqCst) != 0 {
-                *vectors = requests.swap(0, Ordering::SeqCst);
-                news.level[word] = self.level[word].load(Ordering::SeqCst) & *vectors;
+            *vectors = take_word(&self.posted[word]);
+            let requested = take_word(&self.requested[word]);
+            if requested != 0 {
+                *vectors |= requested;
+                news.level[word] = self.level[word].load(Ordering::SeqCst) & requested;
             }
         }
         if self.signals.load(Ordering::SeqCst) != 0 {
@@ -175,10 +198,14 @@ impl Inbox {
         news
     }
 
-    /// Forgets the requests for vectors: the local APIC was reset or replaced.
-    pub fn drop_vectors(&self) {
-        for requests in &self.requests {
-            requests.store(0, Ordering::SeqCst);
+    /// Forgets the requests for vectors: the local APIC was reset or replaced, and has noted `level` as
+    /// level-triggered.
+    pub fn drop_vectors(&self, level: Vectors) {
+        for word in self.posted.iter().chain(&self.requested) {
+            word.store(0, Ordering::SeqCst);
+        }
+        for (word, value) in self.level.iter().zip(level) {
+            word.store(value, Ordering::SeqCst);
         }
     }
 
@@ -190,5 +217,13 @@ impl Inbox {
     /// Which messages are for this vCPU.
     pub fn identity(&self) -> Identity {
         Identity::unpack(self.identity.load(Ordering::SeqCst))
+    }
+}
+
+/// Takes what is in a word, without a write if there is nothing.
+fn take_word(word: &AtomicU64) -> u64 {
+    match word.load(Ordering::SeqCst) {
+        0 => 0,
+        _ => word.swap(0, Ordering::SeqCst),
     }
 }

@@ -408,6 +408,19 @@ impl Lapic {
         Some(vector)
     }
 
+    /// The interrupt in service was not delivered: it is requested again. Whether there was one.
+    pub fn undo_delivery(&mut self) -> bool {
+        let Some(vector) = self.in_service else {
+            return false;
+        };
+        self.page.remove(VectorSet::InService, vector);
+        self.in_service = self.page.highest_up_to(VectorSet::InService, vector);
+        self.page.insert(VectorSet::Requested, vector);
+        self.requested = self.requested.max(Some(vector));
+        self.update_priority();
+        true
+    }
+
     /// Ends the interrupt in service, and says what it was if the I/O APICs are to know. They are not if the guest
     /// has asked so, and there is none if the EOI was one too many.
     pub fn eoi(&mut self) -> Option<Eoi> {
@@ -437,6 +450,11 @@ impl Lapic {
     /// The highest vector in service: SVI.
     pub const fn highest_in_service(&self) -> Option<u8> {
         self.in_service
+    }
+
+    /// The vectors that were level-triggered when they were last requested.
+    pub fn level_triggered(&self) -> [u64; 4] {
+        self.page.bits(VectorSet::Level)
     }
 
     /// The task priority.

@@ -8,6 +8,7 @@ use crate::{
         activity::Activity,
         debug::DebugRegisters,
         event::Events,
+        inbox::Vectors,
         insn::Gpr,
         lapic::Reset,
         regs::{reset, rules::PagingState, segment::SegmentRegister, Cr0},
@@ -25,7 +26,7 @@ impl Core {
             return;
         };
         apic.lapic().reset(Reset::Init);
-        apic.target.inbox.drop_vectors();
+        apic.target.inbox.drop_vectors(Vectors::default());
         apic.publish();
         self.activity = if apic.is_bootstrap() {
             Activity::Running

@@ -3,10 +3,10 @@
 //! The vCPUs of a VM as destinations of interrupt messages.
 
 use crate::{
-    host::irq_lock::IrqLock,
+    host::{irq_lock::IrqLock, x86::posted_interrupts},
     request::Kick,
     x86::{
-        inbox::Inbox,
+        inbox::{Inbox, Notice},
         line::LineOutcome,
         message::{self, Action, DestinationMode, Identity, Message, Shorthand},
     },
@@ -17,20 +17,23 @@ use kernel::{prelude::*, static_lock_class, sync::Arc};
 /// A vCPU with a local APIC in the kernel.
 pub struct Target {
     /// What others have for it.
-    pub inbox: Inbox,
+    pub inbox: KBox<Inbox>,
     kick: Arc<Kick>,
     /// LINT0 takes interrupts from the 8259s.
     takes_extint: AtomicBool,
+    /// While the guest runs, the processor takes posted interrupts when it is notified.
+    takes_posted: AtomicBool,
 }
 
 impl Target {
-    /// A vCPU.
-    pub fn new(identity: Identity, kick: Arc<Kick>) -> Self {
-        Self {
-            inbox: Inbox::new(identity),
+    /// A vCPU. `ENOMEM`.
+    pub fn new(identity: Identity, kick: Arc<Kick>) -> Result<Self> {
+        Ok(Self {
+            inbox: KBox::new(Inbox::new(identity), GFP_KERNEL_ACCOUNT)?,
             kick,
             takes_extint: AtomicBool::new(false),
-        }
+            takes_posted: AtomicBool::new(false),
+        })
     }
 
     /// Says whether LINT0 takes interrupts from the 8259s from now on.
@@ -38,11 +41,22 @@ impl Target {
         self.takes_extint.store(taken, Ordering::SeqCst);
     }
 
+    /// Says whether the processor takes posted interrupts from now on. To notify one that does not is to rouse it.
+    pub fn publish_posted(&self, taken: bool) {
+        self.takes_posted.store(taken, Ordering::SeqCst);
+    }
+
     /// Leaves a message that is for this vCPU.
     fn deliver(&self, message: &Message) {
         match message.action() {
             Action::Interrupt { vector, trigger } => {
-                self.inbox.post(vector, trigger);
+                return match self.inbox.post(vector, trigger) {
+                    Notice::None => (),
+                    Notice::Notify if self.takes_posted.load(Ordering::SeqCst) => {
+                        self.kick.rouse_by(posted_interrupts::notify);
+                    }
+                    Notice::Notify | Notice::Rouse => self.kick.rouse(),
+                };
             }
             Action::Nmi => self.inbox.post_nmi(),
             Action::Init => self.inbox.post_init(),

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! NMIs and machine checks of the host that a VM exit has consumed.
+//! Interrupts, NMIs and machine checks of the host that a VM exit has consumed.
 
 // UNSAFETY: enters the kernel's handlers.
 #![expect(unsafe_code)]
 
 use crate::host::{bindings, cpu::IrqOff, symbols};
 
-/// The event type and vector of an NMI, as in the VM-exit interruption information.
+/// Event types, as in the VM-exit interruption information.
+const EVENT_TYPE_EXTERNAL: u32 = 0;
 const EVENT_TYPE_NMI: u32 = 2;
 const NMI_VECTOR: u32 = 2;
 
@@ -16,6 +17,14 @@ pub fn handle(_irq_off: &IrqOff<'_>) {
     if let Some(functions) = symbols::functions() {
         // SAFETY: interrupts are off, as after a VM exit.
         unsafe { (functions.x86_entry_from_kvm)(EVENT_TYPE_NMI, NMI_VECTOR) };
+    }
+}
+
+/// Runs the host's handler of an interrupt that the exit has acknowledged.
+pub fn external(_irq_off: &IrqOff<'_>, vector: u8) {
+    if let Some(functions) = symbols::functions() {
+        // SAFETY: interrupts are off, as after a VM exit, and are turned on next.
+        unsafe { (functions.x86_entry_from_kvm)(EVENT_TYPE_EXTERNAL, vector.into()) };
     }
 }
 

@@ -6,7 +6,11 @@ use crate::{
     host::{cpu::IrqOff, x86::nmi},
     run_page::RunPage,
     vmx::{
-        controls::PrimaryControls, exit::ExitReason, field::*, handle::unexpected, run::Leave,
+        controls::{ExitControls, PrimaryControls},
+        exit::ExitReason,
+        field::*,
+        handle::unexpected,
+        run::Leave,
         vmcs::Loaded,
     },
     x86::{
@@ -15,6 +19,18 @@ use crate::{
         vcpu::{Core, BLOCKING_BY_NMI},
     },
 };
+
+/// An interrupt of the host, which the exit has acknowledged or not, as its controls say.
+#[inline(always)]
+pub fn external_interrupt(core: &Core, loaded: &Loaded) -> Option<Leave> {
+    let acknowledges = ExitControls::ACKNOWLEDGE_INTERRUPT;
+    Some(if core.controls.exit.contains(acknowledges) {
+        let info = InterruptionInfo::new(loaded.read(EXIT_INTERRUPTION_INFO));
+        Leave::Acknowledged(info.vector())
+    } else {
+        Leave::Interrupt
+    })
+}
 
 /// An exception that the bitmap selects, or an NMI of the host.
 pub fn exception_or_nmi(
@@ -119,8 +135,7 @@ pub fn requeue_interrupted(core: &mut Core, loaded: &Loaded) {
     if !vectoring.is_valid() {
         return;
     }
-    if let Some(vector) = core.interrupted_delivery(loaded) {
-        core.events.due = Some(Event::interrupt(vector));
+    if core.undo_delivery(loaded, vectoring) {
         return;
     }
     let error_code = if vectoring.has_error_code() {

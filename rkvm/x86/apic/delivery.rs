@@ -11,9 +11,14 @@
 
 use super::Apic;
 use crate::{
-    host::page::heap_hpa,
+    host::{page::heap_hpa, x86::posted_interrupts},
     vmx::{field::*, interrupt_status::InterruptStatus, vmcs::Loaded},
-    x86::{message::ApicMode, regs::Rflags, vcpu::Core},
+    x86::{
+        event::{InterruptionInfo, Kind},
+        message::ApicMode,
+        regs::Rflags,
+        vcpu::Core,
+    },
 };
 
 /// Who delivers interrupts.
@@ -101,35 +106,55 @@ impl Core {
                 loaded.write(VIRTUAL_APIC_ADDRESS, page.raw());
                 loaded.write(TPR_THRESHOLD, 0);
                 self.controls = self.controls.with_virtual_x2apic();
+                if platform.controls.has_posted_interrupts() && !has_flaws() {
+                    let vector = posted_interrupts::VECTOR.into();
+                    loaded.write(POSTED_INTERRUPT_NOTIFICATION_VECTOR, vector);
+                    let descriptor = heap_hpa(&apic.target.inbox);
+                    loaded.write(POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, descriptor.raw());
+                    self.controls = self.controls.with_posted_interrupts();
+                    apic.target.publish_posted(true);
+                }
             }
             _ => {
                 apic.lapic();
                 apic.delivery = Delivery::Software;
+                apic.target.publish_posted(false);
                 self.controls = self.controls.without_virtual_x2apic();
             }
         }
+        loaded.write(PIN_BASED_CONTROLS, self.controls.pin.raw());
+        loaded.write(EXIT_CONTROLS, self.controls.exit.raw());
         loaded.write(PRIMARY_CONTROLS, self.controls.primary.raw());
         loaded.write(SECONDARY_CONTROLS, self.controls.secondary.raw());
         self.set_msr_bitmap(loaded);
     }
 
-    /// The vector of the interrupt whose delivery an exit has cut short, where the processor delivers and cannot tell
-    /// so itself (the module parameter `stale_vectoring`): interrupts were on, one is in service, and no event
-    /// was injected. If it was another event, that one happens again when the guest goes on.
-    pub fn interrupted_delivery(&mut self, loaded: &Loaded) -> Option<u8> {
-        let apic = self.apic.as_ref()?;
+    /// An exit has cut the delivery of an event short, and says that it was `reported`. Where that cannot be relied on
+    /// (the module parameter `flawed_apicv`), looks whether it was an interrupt that the processor delivered: one
+    /// is in service, no event was injected, and interrupts were on, or are no matter. Then undoes that, and the
+    /// interrupt is delivered again; if it was another event, that happens again, too.
+    pub fn undo_delivery(&mut self, loaded: &Loaded, reported: InterruptionInfo) -> bool {
+        if !has_flaws() {
+            return false;
+        }
+        let interrupts_on = self.guest.rflags(loaded).contains(Rflags::IF);
+        let Some(apic) = &mut self.apic else {
+            return false;
+        };
         let Delivery::Virtual(Handover {
             injected: false, ..
         }) = apic.delivery
         else {
-            return None;
+            return false;
         };
-        let is_stale = *crate::module_parameters::stale_vectoring.value() != 0;
-        if !is_stale || !self.guest.rflags(loaded).contains(Rflags::IF) {
-            return None;
-        }
-        InterruptStatus::from_raw(loaded.read(GUEST_INTERRUPT_STATUS)).in_service()
+        (interrupts_on || reported.kind() == Kind::External) && apic.lapic().undo_delivery()
     }
+}
+
+/// Whether the processor is an emulator's whose virtual-interrupt delivery has flaws: it tells of another event when an
+/// exit cuts a delivery short, and delivers vector 255 when it is notified and nothing is posted.
+fn has_flaws() -> bool {
+    *crate::module_parameters::flawed_apicv.value() != 0
 }
 
 impl Apic {

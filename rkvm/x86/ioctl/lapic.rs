@@ -27,7 +27,8 @@ pub fn set(core: &mut Core, state: &[u8; STATE_BYTES]) -> Result {
     let apic = core.apic.as_mut().ok_or(EINVAL)?;
     let format = apic.interrupts.settings().id_format();
     apic.lapic().restore(state, format, &clock)?;
-    apic.target.inbox.drop_vectors();
+    let level = apic.registers().level_triggered();
+    apic.target.inbox.drop_vectors(level);
     apic.publish();
     Ok(())
 }

@@ -248,6 +248,15 @@ impl RegisterPage {
         self.set(register, self.get(register) & !bit);
     }
 
+    /// The set as a bitmap.
+    pub fn bits(&self, set: VectorSet) -> [u64; 4] {
+        core::array::from_fn(|word| {
+            let number = set.first() + 2 * word as u8;
+            let [low, high] = [number, number + 1].map(|number| self.get(Register(number)));
+            u64::from(low) | u64::from(high) << u32::BITS
+        })
+    }
+
     /// Empties the set.
     pub fn clear(&mut self, set: VectorSet) {
         for number in 0..VECTOR_REGISTERS {

@@ -59,6 +59,7 @@ pub mod x86 {
     pub mod cpuid;
     pub mod emulate;
     pub mod event;
+    pub mod inbox;
     pub mod insn;
     pub mod ioapic;
     pub mod lapic;

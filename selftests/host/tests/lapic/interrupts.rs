@@ -169,6 +169,25 @@ fn what_the_processor_changes_in_the_page_is_caught_up_with() {
 }
 
 #[test]
+fn a_delivery_is_undone() {
+    let mut lapic = xapic(0);
+    assert!(!lapic.undo_delivery());
+    lapic.accept(0x41, Trigger::Edge);
+    lapic.acknowledge();
+    lapic.accept(0x91, Trigger::Level);
+    lapic.acknowledge();
+    lapic.accept(0xa2, Trigger::Edge);
+    assert!(lapic.undo_delivery());
+    assert_eq!(vectors(&mut lapic, ISR), [0x41]);
+    assert_eq!(vectors(&mut lapic, IRR), [0x91, 0xa2]);
+    assert_eq!(read(&mut lapic, PPR), 0x40);
+    assert_eq!(lapic.acknowledge(), Some(0xa2));
+    lapic.eoi();
+    assert_eq!(lapic.acknowledge(), Some(0x91));
+    assert_eq!(lapic.eoi().unwrap().trigger, Trigger::Level);
+}
+
+#[test]
 fn local_interrupts_have_a_mask_and_a_mode() {
     let mut lapic = xapic(0);
     let fails = |lapic: &mut Lapic| {

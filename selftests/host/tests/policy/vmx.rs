@@ -301,6 +301,15 @@ fn the_local_apic_is_the_processors_or_the_softwares() {
     assert!(!processor.secondary.contains(apic_page));
     assert_eq!(processor.without_virtual_x2apic(), software);
 
+    // Posted interrupts: section 28.2.1.1, too.
+    assert!(tigerlake.has_posted_interrupts());
+    let acknowledges = ExitControls::ACKNOWLEDGE_INTERRUPT;
+    assert!(!software.exit.contains(acknowledges) && !processor.exit.contains(acknowledges));
+    let posted = processor.with_posted_interrupts();
+    assert!(posted.pin.contains(PinControls::PROCESS_POSTED_INTERRUPTS));
+    assert!(posted.exit.contains(acknowledges));
+    assert_eq!(posted.without_virtual_x2apic(), software);
+
     // Nothing of it may be missing.
     for (msr, bit) in [
         (IA32_VMX_TRUE_PROCBASED_CTLS, 21),
