@@ -10,6 +10,7 @@ pub mod enter;
 pub mod exception;
 pub mod exit;
 pub mod fpsimd;
+mod guest_memory;
 mod handle;
 pub mod interrupts;
 mod ioctl;

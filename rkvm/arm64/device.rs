@@ -3,44 +3,16 @@
 //! Devices with files of their own.
 
 use crate::{
-    arm64::vgic::{mmio::Memory, Vgic},
+    arm64::{
+        guest_memory::GuestMemory,
+        vgic::{its_device::ItsDevice, Vgic},
+    },
     device::{Attribute, Request},
     host::bindings as uapi,
     mmu::View,
-    types::Gpa,
     vm::Vm,
 };
-use kernel::{
-    prelude::*,
-    str::CStr,
-    sync::{new_mutex, Arc, Mutex},
-};
-
-/// Guest memory as a device's ioctls access it.
-pub struct GuestMemory<'a> {
-    vm: &'a Vm,
-    view: View,
-}
-
-impl<'a> GuestMemory<'a> {
-    /// That of a VM.
-    pub fn of(vm: &'a Vm) -> Self {
-        Self {
-            vm,
-            view: View::new(vm.mmu()),
-        }
-    }
-}
-
-impl Memory for GuestMemory<'_> {
-    fn read_byte(&mut self, gpa: Gpa) -> u8 {
-        let mut byte = [0];
-        match self.view.read(self.vm.mmu(), gpa, &mut byte) {
-            Ok(()) => byte[0],
-            Err(_) => 0,
-        }
-    }
-}
+use kernel::{prelude::*, str::CStr, sync::Arc};
 
 /// A device that KVM_CREATE_DEVICE has made.
 pub struct Device {
@@ -52,23 +24,35 @@ pub struct Device {
 enum Kind {
     /// KVM_DEV_TYPE_ARM_VGIC_V3.
     Gic,
+    /// KVM_DEV_TYPE_ARM_VGIC_ITS.
+    Its(Arc<ItsDevice>),
 }
+
+/// KVM_DEV_TYPE_ARM_VGIC_V3.
+const GIC: u32 = uapi::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3;
+/// KVM_DEV_TYPE_ARM_VGIC_ITS.
+const ITS: u32 = uapi::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS;
 
 impl Device {
     /// Whether there are devices of this kind (KVM_DEV_TYPE_*).
     pub fn is_kind(kind: u32) -> bool {
-        kind == uapi::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3
+        matches!(kind, GIC | ITS)
     }
 
-    /// Makes a device. `ENODEV` for another kind, and as [`Vgic::create`] has it.
+    /// Makes a device. `ENODEV` for another kind, and as [`Vgic::create`] and [`Vgic::add_its`] have it.
     pub fn new(vm: &Arc<Vm>, kind: u32) -> Result<Self> {
-        if !Self::is_kind(kind) {
-            return Err(ENODEV);
-        }
-        vm.arch().vgic().create()?;
+        let vgic = vm.arch().vgic();
+        let kind = match kind {
+            GIC => {
+                vgic.create()?;
+                Kind::Gic
+            }
+            ITS => Kind::Its(vgic.add_its()?),
+            _ => return Err(ENODEV),
+        };
         Ok(Self {
             vm: vm.clone(),
-            kind: Kind::Gic,
+            kind,
         })
     }
 
@@ -76,15 +60,21 @@ impl Device {
     pub fn name(&self) -> &'static CStr {
         match self.kind {
             Kind::Gic => c"kvm-arm-vgic-v3",
+            Kind::Its(_) => c"kvm-arm-vgic-its",
         }
     }
 
     /// Serves an ioctl about an attribute. `ENXIO` for one that the device does not have.
     pub fn attribute(&self, request: Request, attribute: &Attribute) -> Result {
         let vgic: &Vgic = self.vm.arch().vgic();
-        let mut memory = GuestMemory::of(&self.vm);
-        match self.kind {
+        let mmu = self.vm.mmu();
+        let mut memory = GuestMemory {
+            view: &mut View::new(mmu),
+            mmu,
+        };
+        match &self.kind {
             Kind::Gic => vgic.attribute(request, attribute, &mut memory),
+            Kind::Its(its) => its.attribute(vgic, request, attribute, &mut memory),
         }
     }
 }

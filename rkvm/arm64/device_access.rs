@@ -7,34 +7,18 @@ use crate::{
         counters::Event,
         exception::{self, status, Aborted},
         exit::Abort,
+        guest_memory::GuestMemory,
         mmio::{Direction, RegisterAccess},
         run::FaultInfo,
         vcpu::Core,
-        vgic::mmio::{Access, Context, Memory},
+        vgic::mmio::{Access, Context},
     },
     bus::{Handled, Space},
     host::{cpu::PreemptOff, not_implemented},
-    mmu::{Mmu, View},
     run_page::{RunPage, UserExit},
     types::Gpa,
 };
 use kernel::prelude::*;
-
-/// Guest memory as a vCPU reaches it.
-struct VcpuMemory<'a> {
-    view: &'a mut View,
-    mmu: &'a Mmu,
-}
-
-impl Memory for VcpuMemory<'_> {
-    fn read_byte(&mut self, gpa: Gpa) -> u8 {
-        let mut byte = [0];
-        match self.view.read(self.mmu, gpa, &mut byte) {
-            Ok(()) => byte[0],
-            Err(_) => 0,
-        }
-    }
-}
 
 /// An access of the guest that the VMM is carrying out.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +57,7 @@ impl Core {
     fn access_gic(&mut self, gpa: Gpa, access: &RegisterAccess, context: Context) -> Handled {
         let mut data = access.stored(self.regs.get(access.register));
         let vgic = self.vm.arch().vgic();
-        let mut memory = VcpuMemory {
+        let mut memory = GuestMemory {
             view: &mut self.view,
             mmu: self.vm.mmu(),
         };

@@ -172,7 +172,8 @@ impl Interrupts {
             Some(Resident::enter(here, &interface, self.features))
         });
         if interface.is_some() {
-            host::load_lists(here, &self.lists, 0);
+            // The others may hold anything: a processor that slept deeply has forgotten that they were empty.
+            host::load_lists(here, &self.lists, self.lists.count());
             self.written = self.lists.used();
         }
         self.stale = false;
@@ -198,7 +199,6 @@ impl Interrupts {
                 set_lines(gic, index, ppis, lines);
                 gic.fold(index, lists)
             });
-            host::clear_lists(here, core::mem::take(&mut self.written));
             if let Some(ended) = ended {
                 vgic.tell_ended(&ended);
             }

@@ -44,8 +44,8 @@ pub struct Message {
     pub address: u64,
     /// What it writes: the number of the event.
     pub data: u32,
-    /// Which device it is; 0 if that is not told.
-    pub device: u32,
+    /// Which device it is, if that is told.
+    pub device: Option<u32>,
 }
 
 /// Where a GSI goes.
@@ -116,11 +116,7 @@ impl Routes {
             kind::MSI if entry.flags & !VALID_DEVID == 0 => Ok(Route::Message(Message {
                 address: u64::from(second) << 32 | u64::from(first),
                 data: third,
-                device: if entry.flags & VALID_DEVID != 0 {
-                    fourth
-                } else {
-                    0
-                },
+                device: (entry.flags & VALID_DEVID != 0).then_some(fourth),
             })),
             _ => Err(EINVAL),
         }

@@ -13,12 +13,14 @@
 //! list operations take. A vCPU takes it when it has news, not at each exit: its list registers stay in the
 //! processor meanwhile. Whoever leaves a vCPU news sets a flag of its [`Target`] and rouses it.
 //!
-//! Lock order: the set-up, an eventfd's wait queue, the routes, the Gic. What may call an eventfd back (resampling) is
+//! Lock order: the set-up, the commands of an ITS, an eventfd's wait queue, the routes, the list of ITSs, the Gic, an ITS. What may call an eventfd back (resampling) is
 //! done after the Gic is unlocked.
 
 pub mod attributes;
 pub mod gic;
 pub mod host;
+pub mod its;
+pub mod its_device;
 pub mod layout;
 pub mod lines;
 pub mod lpis;
@@ -32,6 +34,7 @@ use crate::{
 };
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use gic::{intid::VcpuIndex, sync::Ended, Gic, Revision};
+use its_device::ItsDevice;
 use kernel::{
     prelude::*,
     static_lock_class,
@@ -155,6 +158,9 @@ pub struct Vgic {
     /// The frames have been found to be right, as a vCPU is about to run: the layout does not change any more.
     mapped: SetOnce<Layout>,
     created: AtomicBool,
+    /// The ITSs. Changed with the set-up locked.
+    #[pin]
+    itss: IrqLock<KVec<Arc<ItsDevice>>>,
     #[pin]
     resamplers: Resamplers,
 }
@@ -177,6 +183,7 @@ impl Vgic {
                 routes <- IrqLock::new(Routes::new(), static_lock_class!()),
                 mapped: SetOnce::new(),
                 created: AtomicBool::new(false),
+                itss <- IrqLock::new(KVec::new(), static_lock_class!()),
                 resamplers <- Resamplers::new(),
             }),
             GFP_KERNEL_ACCOUNT,

@@ -66,7 +66,7 @@ impl Vgic {
         match attribute.group {
             uapi::KVM_DEV_ARM_VGIC_GRP_ADDR => self.address(request, attribute),
             uapi::KVM_DEV_ARM_VGIC_GRP_NR_IRQS => self.irqs(request, attribute),
-            uapi::KVM_DEV_ARM_VGIC_GRP_CTRL => self.control(request, attribute),
+            uapi::KVM_DEV_ARM_VGIC_GRP_CTRL => self.control(request, attribute, memory),
             uapi::KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ => self.maintenance(request, attribute),
             uapi::KVM_DEV_ARM_VGIC_GRP_DIST_REGS
             | uapi::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS
@@ -137,11 +137,19 @@ impl Vgic {
         }
     }
 
-    /// KVM_DEV_ARM_VGIC_GRP_CTRL.
-    fn control(&self, request: Request, attribute: &Attribute) -> Result {
+    /// KVM_DEV_ARM_VGIC_GRP_CTRL. `EBUSY` if tables are to be saved while a vCPU runs.
+    fn control(&self, request: Request, attribute: &Attribute, memory: &mut dyn Memory) -> Result {
         let number = u32::try_from(attribute.number).map_err(|_| ENXIO)?;
         match (request, number) {
-            (Request::Has, uapi::KVM_DEV_ARM_VGIC_CTRL_INIT) => Ok(()),
+            (
+                Request::Has,
+                uapi::KVM_DEV_ARM_VGIC_CTRL_INIT | uapi::KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES,
+            ) => Ok(()),
+            (Request::Set, uapi::KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES) => {
+                let setup = self.setup.lock();
+                let _all = Claim::of(&setup.vcpus)?;
+                self.save_pending_tables(memory)
+            }
             (Request::Set, uapi::KVM_DEV_ARM_VGIC_CTRL_INIT) => self.initialise(),
             _ => Err(ENXIO),
         }

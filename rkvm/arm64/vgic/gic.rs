@@ -25,6 +25,7 @@ pub mod queue;
 pub mod redistributor;
 pub mod sgi;
 pub mod sync;
+pub mod table_base;
 
 use cpu_interface::CpuInterface;
 use intid::{Intid, IrqRef, Kind, VcpuIndex, FIRST_LPI, PRIVATE, SGIS, SPI_END};

@@ -126,7 +126,7 @@ pub fn read_lists(lists: &mut ListRegisters) {
     }
 }
 
-/// Writes the list registers in use, empties those that were in use before, and turns the interface on.
+/// Writes the list registers in use, empties the others of the first `used_before`, and turns the interface on.
 #[inline]
 pub fn load_lists(here: &PreemptOff, lists: &ListRegisters, used_before: usize) {
     for (index, register) in lists.values().iter().enumerate() {
@@ -136,13 +136,6 @@ pub fn load_lists(here: &PreemptOff, lists: &ListRegisters, used_before: usize) 
         write_list(here, index, 0);
     }
     IchHcrEl2::write(here, lists.requests.hcr());
-}
-
-/// Empties the first `count` list registers.
-pub fn clear_lists(here: &PreemptOff, count: usize) {
-    for index in 0..count {
-        write_list(here, index, 0);
-    }
 }
 
 /// Whether the interface raises the maintenance interrupt.

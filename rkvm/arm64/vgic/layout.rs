@@ -101,6 +101,11 @@ impl Layout {
         }
     }
 
+    /// Bytes of guest physical memory.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// A copy. `ENOMEM`.
     pub fn try_clone(&self) -> Result<Self> {
         let mut regions = KVec::with_capacity(self.regions.len(), GFP_KERNEL_ACCOUNT)?;

@@ -87,17 +87,8 @@ impl Vgic {
         self.send_message(&Message {
             address: u64::from(msi.address_hi) << 32 | u64::from(msi.address_lo),
             data: msi.data,
-            device: if msi.flags & uapi::KVM_MSI_VALID_DEVID != 0 {
-                msi.devid
-            } else {
-                0
-            },
+            device: (msi.flags & uapi::KVM_MSI_VALID_DEVID != 0).then_some(msi.devid),
         })
-    }
-
-    /// Delivers a message. `ENODEV` without an ITS.
-    fn send_message(&self, _message: &Message) -> Result<isize> {
-        Err(ENODEV)
     }
 
     /// KVM_SET_GSI_ROUTING. `EINVAL` without a GIC in the kernel, for flags, and as [`Routes::from_entries`] has it.

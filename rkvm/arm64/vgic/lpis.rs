@@ -27,8 +27,12 @@ impl Vgic {
     pub fn read_property(&self, intid: Intid, memory: &mut dyn Memory) {
         let address = self.with_gic(|gic| gic.property_address(intid)).flatten();
         if let Some(address) = address {
-            let property = Property::from_raw(memory.read_byte(address));
-            self.with_gic(|gic| gic.set_property(intid, property));
+            let mut byte = [0];
+            // Where there is no memory it stays as it is.
+            if memory.read(address, &mut byte).is_ok() {
+                let [property] = byte;
+                self.with_gic(|gic| gic.set_property(intid, Property::from_raw(property)));
+            }
         }
     }
 
@@ -58,12 +62,41 @@ impl Vgic {
     }
 
     /// Takes over whether an LPI is pending.
-    fn read_pending_bit(&self, vcpu: VcpuIndex, intid: Intid, memory: &mut dyn Memory) {
+    pub fn read_pending_bit(&self, vcpu: VcpuIndex, intid: Intid, memory: &mut dyn Memory) {
         let bit = self.with_gic(|gic| gic.pending_bit(vcpu, intid)).flatten();
         if let Some(bit) = bit {
-            if memory.read_byte(bit.gpa) & bit.mask != 0 {
+            let mut byte = [0];
+            let read = memory.read(bit.gpa, &mut byte);
+            let [byte] = byte;
+            if read.is_ok() && byte & bit.mask != 0 {
                 self.with_gic(|gic| gic.set_lpi_pending(intid, Pending::Yes));
             }
+        }
+    }
+
+    /// KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, while no vCPU runs. `EFAULT` where guest memory is missing.
+    pub fn save_pending_tables(&self, memory: &mut dyn Memory) -> Result {
+        let mut from = Intid::new(FIRST_LPI);
+        loop {
+            let found = self.with_gic(|gic| {
+                let (intid, vcpu) = gic.next_lpi(from)?;
+                let bit = gic.pending_bit(vcpu, intid)?;
+                Some((intid, bit, gic.is_lpi_pending(intid)))
+            });
+            let Some((intid, bit, pending)) = found.flatten() else {
+                return Ok(());
+            };
+            let mut byte = [0];
+            memory.read(bit.gpa, &mut byte)?;
+            let [old] = byte;
+            let new = match pending {
+                Pending::Yes => old | bit.mask,
+                Pending::No => old & !bit.mask,
+            };
+            if new != old {
+                memory.write(bit.gpa, &[new])?;
+            }
+            from = Intid::new(intid.raw().wrapping_add(1));
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     Vgic,
 };
 use crate::{bus::Handled, types::Gpa};
+use kernel::prelude::*;
 
 /// Where an access is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +34,24 @@ pub enum Access<'a> {
     Write(&'a [u8]),
 }
 
-/// Guest memory, where tables of LPIs are.
+/// Guest memory, where tables of LPIs and of ITSs are. An access stays within a page.
 pub trait Memory {
-    /// Reads a byte. 0 where there is no memory.
-    fn read_byte(&mut self, gpa: Gpa) -> u8;
+    /// Reads bytes. `EFAULT` where there is no memory.
+    fn read(&mut self, gpa: Gpa, data: &mut [u8]) -> Result;
+
+    /// Writes bytes. `EFAULT` where there is no memory.
+    fn write(&mut self, gpa: Gpa, data: &[u8]) -> Result;
 }
 
-fn number(data: &[u8]) -> u64 {
+/// Gives a read its value.
+pub fn answer(data: &mut [u8], value: u64) {
+    for (byte, value) in data.iter_mut().zip(value.to_le_bytes()) {
+        *byte = value;
+    }
+}
+
+/// The value of a write.
+pub fn number(data: &[u8]) -> u64 {
     let bytes = data.iter().rev();
     bytes.fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
@@ -57,7 +69,7 @@ impl Vgic {
             return Handled::No;
         };
         let Some(frame) = layout.find(gpa, self.vcpus()) else {
-            return Handled::No;
+            return self.access_its(gpa, access, context, memory);
         };
         let tells_state = match frame {
             Frame::Distributor(offset) => distributor::tells_state(offset),
@@ -72,9 +84,7 @@ impl Vgic {
                     self.unload_others();
                 }
                 let value = self.read_frame(frame, data.len() as u32);
-                for (byte, value) in data.iter_mut().zip(value.to_le_bytes()) {
-                    *byte = value;
-                }
+                answer(data, value);
             }
             Access::Write(data) => {
                 if context == Context::Atomic && may_need_memory(frame) {

@@ -33,6 +33,7 @@ pub mod arm64 {
 
     pub mod vgic {
         pub mod gic;
+        pub mod its;
         pub mod layout;
     }
 

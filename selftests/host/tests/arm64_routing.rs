@@ -47,8 +47,8 @@ fn messages_may_name_their_device() {
             device,
         })
     };
-    assert_eq!(routes.find(5), sent(0x100));
-    assert_eq!(routes.find(7), sent(0));
+    assert_eq!(routes.find(5), sent(Some(0x100)));
+    assert_eq!(routes.find(7), sent(None));
     assert_eq!(routes.find(6), Route::None);
 }
 

@@ -143,16 +143,17 @@ impl Gic {
         });
     }
 
-    /// A message has come, or one is taken back. A redistributor without LPIs drops it.
-    pub fn set_lpi_pending(&mut self, intid: Intid, pending: Pending) {
+    /// A message has come, or one is taken back. Whether that is done: a redistributor without LPIs drops a message.
+    pub fn set_lpi_pending(&mut self, intid: Intid, pending: Pending) -> bool {
         let at = IrqRef::shared(intid);
         let target = self.irq(at).and_then(|irq| irq.target);
         let taken = target.is_some_and(|vcpu| self.takes_lpis(vcpu));
         match pending {
             Pending::Yes if taken => self.change_lpi(intid, |irq| irq.latch = true),
-            Pending::Yes => (),
+            Pending::Yes => return false,
             Pending::No => self.change_lpi(intid, Irq::clear_latch),
         }
+        true
     }
 
     fn change_lpi(&mut self, intid: Intid, change: impl FnOnce(&mut Irq)) {

@@ -8,6 +8,7 @@ use super::{
     access::{Accessor, Bank, Field, Place},
     distributor,
     intid::{Intid, VcpuIndex},
+    table_base::{sanitise, Attributes, Half},
     Gic, Revision,
 };
 use kernel::prelude::*;
@@ -74,13 +75,6 @@ pub enum Effect {
     ReadProperty(Intid),
     /// So are those of all LPIs of the vCPU.
     ReadProperties,
-}
-
-/// Which half of a 64-bit register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Half {
-    Low,
-    High,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,53 +151,8 @@ pub fn tells_state(offset: u32) -> bool {
     matches!(Register::at(offset), Some(Register::Fields(place)) if place.field.is_state())
 }
 
-/// A table's address in guest memory with its attributes. Fields that are reserved are 0, and memory is taken to be
-/// inner shareable and cached, as the module accesses it so.
-fn table_base(value: u64, reserved: u64) -> u64 {
-    const INNER_SHIFT: u32 = 7;
-    const SHAREABILITY_SHIFT: u32 = 10;
-    const OUTER_SHIFT: u32 = 56;
-    const DEVICE: u64 = 0;
-    const NON_CACHEABLE: u64 = 1;
-    const READ_WRITE_BACK: u64 = 5;
-    const OUTER_SHAREABLE: u64 = 2;
-    const INNER_SHAREABLE: u64 = 1;
-    let field = |shift: u32, mask: u64| value >> shift & mask;
-    let with =
-        |value: u64, shift: u32, mask: u64, field: u64| value & !(mask << shift) | field << shift;
-    let mut result = value;
-    if field(SHAREABILITY_SHIFT, 0b11) == OUTER_SHAREABLE {
-        result = with(result, SHAREABILITY_SHIFT, 0b11, INNER_SHAREABLE);
-    }
-    if matches!(field(INNER_SHIFT, 0b111), DEVICE | NON_CACHEABLE) {
-        result = with(result, INNER_SHIFT, 0b111, READ_WRITE_BACK);
-    }
-    if !matches!(field(OUTER_SHIFT, 0b111), 0 | NON_CACHEABLE) {
-        result = with(result, OUTER_SHIFT, 0b111, 0);
-    }
-    result & !reserved
-}
-
 const PROPBASER_RESERVED: u64 = 0x1f << 59 | 0xf << 52 | 0b11 << 5;
 const PENDBASER_RESERVED: u64 = 1 << 63 | 0b111 << 59 | 0xf << 52 | 0xf << 12 | 0x7f;
-
-/// The register with some of its bytes replaced: those of the half that is accessed, or all.
-fn merge(old: u64, half: Half, bytes: u32, value: u64) -> u64 {
-    const LOW: u64 = 0xffff_ffff;
-    match (half, bytes) {
-        (_, 8) => value,
-        (Half::Low, _) => old & !LOW | value & LOW,
-        (Half::High, _) => old & LOW | value << 32,
-    }
-}
-
-fn part(value: u64, half: Half, bytes: u32) -> u64 {
-    match (half, bytes) {
-        (_, 8) => value,
-        (Half::Low, _) => value & 0xffff_ffff,
-        (Half::High, _) => value >> 32,
-    }
-}
 
 impl Gic {
     /// The guest reads a vCPU's redistributor. What is not there, or not so wide, reads 0.
@@ -306,10 +255,10 @@ impl Gic {
                 if position == Position::Last {
                     value |= TYPER_LAST;
                 }
-                part(value, half, bytes)
+                half.part(value, bytes)
             }
-            Register::PropertyBase(half) => part(self.propbaser, half, bytes),
-            Register::PendingBase(half) => part(cpu.lpis.pendbaser & !PENDBASER_PTZ, half, bytes),
+            Register::PropertyBase(half) => half.part(self.propbaser, bytes),
+            Register::PendingBase(half) => half.part(cpu.lpis.pendbaser & !PENDBASER_PTZ, bytes),
             Register::InvalidateOne(_) | Register::InvalidateAll(_) | Register::Zero => 0,
             Register::Version => distributor::PIDR2.into(),
             Register::Fields(place) => {
@@ -345,12 +294,12 @@ impl Gic {
             }
             // The tables cannot be changed while they are in use.
             Register::PropertyBase(half) if !enabled => {
-                let value = merge(self.propbaser, half, bytes, value);
-                self.propbaser = table_base(value, PROPBASER_RESERVED);
+                let value = half.merge(self.propbaser, bytes, value);
+                self.propbaser = sanitise(value, Attributes::REDISTRIBUTOR, PROPBASER_RESERVED);
             }
             Register::PendingBase(half) if !enabled => {
-                let value = merge(cpu.lpis.pendbaser, half, bytes, value);
-                cpu.lpis.pendbaser = table_base(value, PENDBASER_RESERVED);
+                let value = half.merge(cpu.lpis.pendbaser, bytes, value);
+                cpu.lpis.pendbaser = sanitise(value, Attributes::REDISTRIBUTOR, PENDBASER_RESERVED);
             }
             Register::InvalidateOne(Half::Low) if enabled => {
                 return Effect::ReadProperty(Intid::new(value as u32));

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guest memory as the interrupt controllers access it.
+
+use crate::{
+    arm64::vgic::mmio::Memory,
+    mmu::{Mmu, View},
+    types::Gpa,
+};
+use kernel::prelude::*;
+
+/// Guest memory by somebody's copy of the slots.
+pub struct GuestMemory<'a> {
+    /// The slots.
+    pub view: &'a mut View,
+    /// The VM's memory.
+    pub mmu: &'a Mmu,
+}
+
+impl Memory for GuestMemory<'_> {
+    fn read(&mut self, gpa: Gpa, data: &mut [u8]) -> Result {
+        self.view.read(self.mmu, gpa, data)
+    }
+
+    fn write(&mut self, gpa: Gpa, data: &[u8]) -> Result {
+        self.view.write(self.mmu, gpa, data)
+    }
+}
