@@ -23,20 +23,24 @@ pub mod arm64 {
     pub mod el1;
     pub mod exception;
     pub mod exit;
+    pub mod features;
+    pub mod id_regs;
     pub mod mmio;
     pub mod one_reg;
+    pub mod psci;
+    pub mod pv_time;
     pub mod regs;
     pub mod routing;
+    pub mod smccc;
     pub mod stage2;
     pub mod sysreg;
-    pub mod timer;
-
-    pub mod vgic {
+    }
         pub mod gic;
         pub mod its;
         pub mod layout;
-    }
-
+    pub mod timer;
+    pub mod trng;
+    pub mod vgic {
     pub mod vtcr;
 }
 
