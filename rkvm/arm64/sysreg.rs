@@ -5,7 +5,11 @@
 //! Source: Arm ARM (DDI 0487), C5.1 "The System instruction class encoding space", D24.2.45 "ISS encoding
 //! for an exception from MSR, MRS, or System instruction execution in AArch64 state".
 
+pub mod cache;
+pub mod kept;
 pub mod name;
+pub mod role;
+pub mod trap;
 
 use core::fmt;
 
