@@ -84,6 +84,7 @@ void rkvm_waiter_finish(struct rcuwait *wait);
 void rkvm_sleep(void);
 bool rkvm_sleep_for(u64 ns);
 u64 rkvm_now(void);
+u64 rkvm_run_delay(void);
 void rkvm_timer_init(struct hrtimer *timer, enum hrtimer_restart (*handler)(struct hrtimer *));
 void rkvm_timer_start(struct hrtimer *timer, u64 at);
 void rkvm_timer_cancel(struct hrtimer *timer);
@@ -126,7 +127,6 @@ int rkvm_rdmsr_safe(u32 msr, u64 *value);
 unsigned int rkvm_tsc_khz(void);
 void rkvm_read_clocks(u64 *tsc, u64 *boot, u64 *real);
 bool rkvm_tsc_is_stable(void);
-u64 rkvm_run_delay(void);
 #endif
 
 #ifdef CONFIG_ARM64
@@ -144,6 +144,8 @@ void rkvm_guest_irqs_free(void);
 void rkvm_guest_irqs_enable(void);
 void rkvm_guest_irqs_disable(void);
 u8 rkvm_guest_timer_number(unsigned int timer);
+bool rkvm_real_time(u64 *nanoseconds, u64 *count);
+void rkvm_random_words(u64 *words, size_t count);
 #endif
 
 #ifdef __BINDGEN__

@@ -102,6 +102,10 @@ pub enum UserExit {
     MemoryFault { gpa: Gpa, size: u64 },
     /// KVM_EXIT_FAIL_ENTRY.
     FailEntry { reason: u64, cpu: u32 },
+    /// KVM_EXIT_SYSTEM_EVENT with its data word, if it has one.
+    SystemEvent { kind: u32, flags: Option<u64> },
+    /// KVM_EXIT_HYPERCALL of a function.
+    Hypercall { function: u64, flags: u64 },
     /// KVM_EXIT_INTERNAL_ERROR with its data words.
     InternalError {
         suberror: u32,
@@ -354,6 +358,20 @@ impl RunPage {
                     addr_of_mut!((*fail).hardware_entry_failure_reason).write_volatile(reason);
                     addr_of_mut!((*fail).cpu).write_volatile(cpu);
                     uapi::KVM_EXIT_FAIL_ENTRY
+                }
+                UserExit::SystemEvent { kind, flags } => {
+                    let event = addr_of_mut!((*detail).system_event);
+                    addr_of_mut!((*event).type_).write_volatile(kind);
+                    addr_of_mut!((*event).ndata).write_volatile(flags.is_some().into());
+                    let data = addr_of_mut!((*event).__bindgen_anon_1.data[0]);
+                    data.write_volatile(flags.unwrap_or(0));
+                    uapi::KVM_EXIT_SYSTEM_EVENT
+                }
+                UserExit::Hypercall { function, flags } => {
+                    let hypercall = addr_of_mut!((*detail).hypercall);
+                    addr_of_mut!((*hypercall).nr).write_volatile(function);
+                    addr_of_mut!((*hypercall).__bindgen_anon_1.flags).write_volatile(flags);
+                    uapi::KVM_EXIT_HYPERCALL
                 }
                 UserExit::InternalError {
                     suberror,

@@ -55,6 +55,8 @@ plain!(
     uapi::kvm_arm_device_addr,
     uapi::kvm_arm_counter_offset,
     crate::arm64::routing::RoutingEntry,
+    uapi::kvm_smccc_filter,
+    uapi::reg_mask_range,
 );
 
 #[cfg(CONFIG_X86_64)]

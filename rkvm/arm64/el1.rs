@@ -99,13 +99,20 @@ pub trait El1Access {
     fn set(&mut self, register: El1Reg, value: u64);
 }
 
+/// SCTLR_EL1 after a reset: the bits that Armv8.0 has as 1, and CP15BEN.
+const SCTLR_RESET: u64 = 0x00c5_0078;
+
 /// The registers in memory.
 #[derive(Clone, Debug)]
 pub struct El1Regs([u64; COUNT]);
 
 impl El1Regs {
-    /// After a reset, where the processor leaves a value open: as C KVM has them.
-    pub const RESET: Self = Self([0; COUNT]);
+    /// After a reset: 0 where the architecture leaves a value open, as VMMs know it.
+    pub const RESET: Self = {
+        let mut values = [0; COUNT];
+        values[El1Reg::Sctlr as usize] = SCTLR_RESET;
+        Self(values)
+    };
 }
 
 impl El1Access for El1Regs {

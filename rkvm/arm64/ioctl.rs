@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ioctls of an arm64 vCPU.
+//! The ioctls of an arm64 vCPU but for KVM_RUN.
+
+mod attributes;
+mod events;
+mod one_reg;
 
 use crate::{
     arm64::{
-        el1::{El1Access, El1Reg},
-        regs::CoreReg,
+        features::{Features, Start},
+        processors::Activity,
         vcpu::{Core, Vcpu},
     },
     host::bindings as uapi,
@@ -17,108 +21,105 @@ use kernel::prelude::*;
 pub fn is_vcpu_ioctl(cmd: u32) -> bool {
     matches!(
         cmd,
-        uapi::RKVM_ARM_VCPU_INIT | uapi::RKVM_GET_ONE_REG | uapi::RKVM_SET_ONE_REG
+        uapi::RKVM_ARM_VCPU_INIT
+            | uapi::RKVM_ARM_VCPU_FINALIZE
+            | uapi::RKVM_GET_ONE_REG
+            | uapi::RKVM_SET_ONE_REG
+            | uapi::RKVM_GET_REG_LIST
+            | uapi::RKVM_GET_MP_STATE
+            | uapi::RKVM_SET_MP_STATE
+            | uapi::RKVM_GET_VCPU_EVENTS
+            | uapi::RKVM_SET_VCPU_EVENTS
+            | uapi::RKVM_HAS_DEVICE_ATTR
+            | uapi::RKVM_GET_DEVICE_ATTR
+            | uapi::RKVM_SET_DEVICE_ATTR
     )
 }
 
-/// Serves an ioctl other than KVM_RUN. `EINVAL` for one that does not exist.
+/// Serves an ioctl. `ENOEXEC` for most before KVM_ARM_VCPU_INIT; `EINVAL` for one that does not exist.
 pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> {
     let core = &mut vcpu.core;
     match cmd {
         uapi::RKVM_ARM_VCPU_INIT => init(core, &argument.read()?)?,
-        uapi::RKVM_GET_ONE_REG => get_one_reg(core, &argument.read()?)?,
-        uapi::RKVM_SET_ONE_REG => set_one_reg(core, &argument.read()?)?,
+        uapi::RKVM_ARM_VCPU_FINALIZE => {
+            core.initialised()?;
+            finalize(argument.read()?)?;
+        }
+        uapi::RKVM_GET_ONE_REG => {
+            core.initialised()?;
+            core.begin();
+            one_reg::get(core, &argument.read()?)?;
+        }
+        uapi::RKVM_SET_ONE_REG => {
+            core.initialised()?;
+            core.begin();
+            one_reg::set(core, &argument.read()?)?;
+        }
+        uapi::RKVM_GET_REG_LIST => one_reg::list(core.initialised()?, argument)?,
+        uapi::RKVM_GET_MP_STATE => argument.write(&mp_state(core))?,
+        uapi::RKVM_SET_MP_STATE => set_mp_state(core, &argument.read()?)?,
+        uapi::RKVM_GET_VCPU_EVENTS => {
+            core.initialised()?;
+            argument.write(&events::get(core))?;
+        }
+        uapi::RKVM_SET_VCPU_EVENTS => {
+            core.initialised()?;
+            events::set(core, &argument.read()?)?;
+        }
+        uapi::RKVM_HAS_DEVICE_ATTR => attributes::has(&argument.read()?)?,
+        uapi::RKVM_GET_DEVICE_ATTR => attributes::get(core, &argument.read()?)?,
+        uapi::RKVM_SET_DEVICE_ATTR => attributes::set(core, &argument.read()?)?,
         _ => return Err(EINVAL),
     }
     Ok(0)
 }
 
-/// KVM_ARM_VCPU_INIT. `EINVAL` for another target, `ENOENT` for a feature that is not there.
+/// KVM_ARM_VCPU_INIT: chooses the features, and resets. `EINVAL` for another target, features that are not there, and
+/// others than before, or than those of other vCPUs; `ENOENT` for features that have no meaning.
 fn init(core: &mut Core, init: &uapi::kvm_vcpu_init) -> Result {
     if init.target != uapi::KVM_ARM_TARGET_GENERIC_V8 {
         return Err(EINVAL);
     }
-    let known = 1 << uapi::KVM_ARM_VCPU_PSCI_0_2;
-    let [features, rest @ ..] = init.features;
-    if features & !known != 0 || rest.iter().any(|word| *word != 0) {
-        return Err(ENOENT);
-    }
+    let host = core.host_ids();
+    let (features, start) = Features::parse(init.features, host.pointer_authentication())?;
+    core.vm
+        .arch()
+        .machine()
+        .lock()
+        .choose_features(host, features)?;
+    core.features = Some(features);
     core.reset();
-    core.initialised = true;
+    core.processor().set_activity(match start {
+        Start::Now => Activity::Running,
+        Start::WhenTurnedOn => Activity::Off,
+    });
     Ok(())
 }
 
-/// Fields of a register's id.
-mod id {
-    pub(super) const CORE: u64 = 0x6000_0000_0010_0000;
-    pub(super) const SIZE_SHIFT: u32 = 52;
-    pub(super) const SIZE: u64 = 0xf << SIZE_SHIFT;
-    pub(super) const PLACE: u64 = 0xffff;
+/// KVM_ARM_VCPU_FINALIZE: there is no feature that has a second step. `EINVAL`.
+fn finalize(_feature: u32) -> Result {
+    Err(EINVAL)
 }
 
-fn core_register(core: &Core, id: u64) -> Result<CoreReg> {
-    if !core.initialised {
-        return Err(ENOEXEC);
+/// KVM_GET_MP_STATE.
+fn mp_state(core: &Core) -> uapi::kvm_mp_state {
+    uapi::kvm_mp_state {
+        mp_state: match core.processor().activity() {
+            Activity::Running | Activity::Starting => uapi::KVM_MP_STATE_RUNNABLE,
+            Activity::Off => uapi::KVM_MP_STATE_STOPPED,
+            Activity::Suspended => uapi::KVM_MP_STATE_SUSPENDED,
+        },
     }
-    if id & !id::SIZE & !id::PLACE != id::CORE {
-        return Err(ENOENT);
-    }
-    CoreReg::at(id & id::PLACE, 1 << ((id & id::SIZE) >> id::SIZE_SHIFT))
 }
 
-fn get_one_reg(core: &Core, reg: &uapi::kvm_one_reg) -> Result {
-    let register = core_register(core, reg.id)?;
-    let regs = &core.regs;
-    let value: u128 = match register {
-        CoreReg::X(number) => regs.get(number).into(),
-        CoreReg::SpEl0 => regs.sp_el0.into(),
-        CoreReg::Pc => regs.pc.into(),
-        CoreReg::Pstate => regs.pstate.into(),
-        CoreReg::SpEl1 => core.el1.get(El1Reg::Sp).into(),
-        CoreReg::ElrEl1 => core.el1.get(El1Reg::Elr).into(),
-        CoreReg::SpsrEl1 => core.el1.get(El1Reg::Spsr).into(),
-        CoreReg::SpsrAarch32(number) => {
-            (*regs.spsr_aarch32.get(usize::from(number)).ok_or(ENOENT)?).into()
-        }
-        CoreReg::V(number) => {
-            u128::from_le_bytes(*core.fpsimd.regs.v.get(usize::from(number)).ok_or(ENOENT)?)
-        }
-        CoreReg::Fpsr => core.fpsimd.regs.fpsr.into(),
-        CoreReg::Fpcr => core.fpsimd.regs.fpcr.into(),
+/// KVM_SET_MP_STATE. `EINVAL` for the states of other architectures.
+fn set_mp_state(core: &Core, state: &uapi::kvm_mp_state) -> Result {
+    let activity = match state.mp_state {
+        uapi::KVM_MP_STATE_RUNNABLE => Activity::Running,
+        uapi::KVM_MP_STATE_STOPPED => Activity::Off,
+        uapi::KVM_MP_STATE_SUSPENDED => Activity::Suspended,
+        _ => return Err(EINVAL),
     };
-    let bytes = value.to_le_bytes();
-    let address = UserAddress::new(reg.addr as usize);
-    address.write_bytes(bytes.get(..register.bytes()).ok_or(EINVAL)?)
-}
-
-fn set_one_reg(core: &mut Core, reg: &uapi::kvm_one_reg) -> Result {
-    let register = core_register(core, reg.id)?;
-    let mut bytes = [0; size_of::<u128>()];
-    let address = UserAddress::new(reg.addr as usize);
-    address.read_bytes(bytes.get_mut(..register.bytes()).ok_or(EINVAL)?)?;
-    let wide = u128::from_le_bytes(bytes);
-    let value = wide as u64;
-    match register {
-        CoreReg::X(number) => core.regs.set(number, value),
-        CoreReg::SpEl0 => core.regs.sp_el0 = value,
-        CoreReg::Pc => core.regs.pc = value,
-        CoreReg::Pstate => {
-            crate::arm64::regs::pstate::check(value, crate::arm64::regs::pstate::Aarch32::Absent)?;
-            core.regs.pstate = value;
-        }
-        CoreReg::SpEl1 => core.el1.set(El1Reg::Sp, value),
-        CoreReg::ElrEl1 => core.el1.set(El1Reg::Elr, value),
-        CoreReg::SpsrEl1 => core.el1.set(El1Reg::Spsr, value),
-        CoreReg::SpsrAarch32(number) => {
-            let slot = core.regs.spsr_aarch32.get_mut(usize::from(number));
-            *slot.ok_or(ENOENT)? = value;
-        }
-        CoreReg::V(number) => {
-            let slot = core.fpsimd.regs.v.get_mut(usize::from(number));
-            *slot.ok_or(ENOENT)? = bytes;
-        }
-        CoreReg::Fpsr => core.fpsimd.regs.fpsr = value as u32,
-        CoreReg::Fpcr => core.fpsimd.regs.fpcr = value as u32,
-    }
+    core.processor().set_activity(activity);
     Ok(())
 }

@@ -4,10 +4,12 @@
 
 use crate::{
     arm64::{
+        id_regs::HostIds,
+        registers::{AidrEl1, MidrEl1, RevidrEl1},
         routing,
         running_timers::PhysicalPpis,
         stage2::MemoryType,
-        sysreg::SysReg,
+        sysreg::{name, SysReg},
         vgic::{self, gic::cpu_interface::Features},
         vmid::Vmids,
         vtcr::{root_shape, AccessFlag, Stage2Caps},
@@ -26,6 +28,8 @@ use kernel::{prelude::*, sync::Arc};
 /// Processor support.
 #[pin_data]
 pub struct Platform {
+    /// What guests can see of the processors.
+    pub host: HostIds,
     /// What stage 2 can do.
     pub stage2: Stage2Caps,
     /// The tags of guests' translations.
@@ -63,6 +67,16 @@ impl Stage2Caps {
     }
 }
 
+/// The identification registers that the host's processors have in common, and of the make of this one.
+fn host_ids() -> HostIds {
+    HostIds::new(|register| match register {
+        name::MIDR_EL1 => MidrEl1::read(),
+        name::REVIDR_EL1 => RevidrEl1::read(),
+        name::AIDR_EL1 => AidrEl1::read(),
+        _ => features::sanitised(register),
+    })
+}
+
 impl Platform {
     /// Looks whether guests can run. `EOPNOTSUPP` where they cannot, `EBUSY` beside the kernel's own KVM; the log
     /// says why.
@@ -84,6 +98,7 @@ impl Platform {
         let (gic, timers) = (vgic::host::features(), irqs.timers());
         Arc::pin_init(
             pin_init!(Self {
+                host: host_ids(),
                 stage2,
                 vmids <- Vmids::new(stage2.vmid_bits),
                 gic,

@@ -213,6 +213,18 @@ pub enum SystemSuspend {
     Absent,
 }
 
+/// The answer to a call that only asks what there is; `None` for others.
+pub fn inquire(version: Version, suspend: SystemSuspend, call: &Call) -> Option<u64> {
+    let [asked, ..] = call.arguments;
+    match call.function {
+        function::VERSION if version >= Version::V0_2 => Some(version.raw()),
+        function::FEATURES if version >= Version::V1_0 => {
+            Some(features(version, suspend, asked as u32))
+        }
+        _ => None,
+    }
+}
+
 /// A call of a 64-bit guest.
 pub fn call(
     version: Version,
@@ -220,6 +232,9 @@ pub fn call(
     call: Call,
     processors: &impl Processors,
 ) -> Outcome {
+    if let Some(answer) = inquire(version, suspend, &call) {
+        return Outcome::Return(answer);
+    }
     if version == Version::V0_1 {
         return match call.function {
             function::V0_1_CPU_OFF => Outcome::Off(SUCCESS),
@@ -242,7 +257,6 @@ pub fn call(
         ..call
     };
     match call.function {
-        function::VERSION => Outcome::Return(version.raw()),
         // A power-down state is allowed to be shallow: it is a wait, and keeps all registers.
         function::CPU_SUSPEND | function::CPU_SUSPEND_64 => Outcome::Wait(SUCCESS),
         function::CPU_OFF => Outcome::Off(SUCCESS),
@@ -261,7 +275,6 @@ pub fn call(
 fn call_1_0(version: Version, suspend: SystemSuspend, call: &Call) -> Option<Outcome> {
     let [first, second, _] = call.arguments;
     let outcome = match call.function {
-        function::FEATURES => Outcome::Return(features(version, suspend, first as u32)),
         function::SYSTEM_SUSPEND | function::SYSTEM_SUSPEND_64 => match suspend {
             SystemSuspend::Offered => Outcome::SuspendEvent,
             SystemSuspend::Absent => Outcome::Return(NOT_SUPPORTED),

@@ -7,31 +7,40 @@
 
 use kernel::prelude::*;
 
-use super::smccc::{Results, NOT_SUPPORTED, SUCCESS};
+use super::smccc::{Results, SUCCESS};
 use crate::types::Gpa;
 
 /// The structure's size in bytes, which is also its alignment.
 pub const BYTES: usize = 64;
-/// Where the nanoseconds of stolen time are: 8 bytes, little endian.
-pub const STOLEN_OFFSET: u64 = 8;
+/// Where the nanoseconds of stolen time are.
+const STOLEN_OFFSET: u64 = 8;
 
 /// The functions that there are.
 const FEATURES: u32 = 0xc500_0020;
 const STOLEN_TIME: u32 = 0xc500_0021;
 
 /// The stolen time of a vCPU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StolenTime {
     place: Option<Gpa>,
-    /// The thread's waiting time when it was last added up, in nanoseconds.
-    waited: u64,
+    /// The thread's waiting time when it was last added up, in nanoseconds; `None` before the first time.
+    waited: Option<u64>,
+}
+
+/// A counter of stolen time in guest memory, and what is to be added to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// Where the counter is: 8 bytes, little endian.
+    pub counter: Gpa,
+    /// How much longer it is.
+    pub nanoseconds: u64,
 }
 
 impl StolenTime {
     /// Nowhere.
     pub const NONE: Self = Self {
         place: None,
-        waited: 0,
+        waited: None,
     };
 
     /// Where the structure is.
@@ -60,7 +69,7 @@ impl StolenTime {
     pub fn features(&self, asked: u64) -> Results {
         match (self.place, asked as u32) {
             (Some(_), FEATURES | STOLEN_TIME) => Results::one(SUCCESS),
-            _ => Results::one(NOT_SUPPORTED),
+            _ => Results::NOT_SUPPORTED,
         }
     }
 
@@ -69,18 +78,22 @@ impl StolenTime {
     pub fn start(&mut self, waited: u64) -> (Results, Option<Gpa>) {
         match self.place {
             Some(place) => {
-                self.waited = waited;
+                self.waited = Some(waited);
                 (Results::one(place.raw()), Some(place))
             }
             None => (Results::NOT_SUPPORTED, None),
         }
     }
 
-    /// The new value of the counter in guest memory, which is `counted`, where the thread has waited for `waited`
-    /// nanoseconds so far.
-    pub fn advance(&mut self, counted: u64, waited: u64) -> u64 {
-        let more = waited.wrapping_sub(self.waited);
-        self.waited = waited;
-        counted.wrapping_add(more)
+    /// What is to be added where the thread has waited for `waited` nanoseconds so far; `None` for nothing.
+    pub fn advance(&mut self, waited: u64) -> Option<Addition> {
+        let place = self.place?;
+        let before = self.waited.replace(waited)?;
+        // Another thread may have taken the vCPU over.
+        let nanoseconds = waited.saturating_sub(before);
+        (nanoseconds != 0).then_some(Addition {
+            counter: Gpa::new(place.raw().wrapping_add(STOLEN_OFFSET)),
+            nanoseconds,
+        })
     }
 }

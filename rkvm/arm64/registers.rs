@@ -70,6 +70,10 @@ registers! {
     ParEl1 = "S3_0_C7_C4_0";
     /// The number of the processor's make.
     MidrEl1 = "S3_0_C0_C0_0";
+    /// More of it, which its maker defines.
+    RevidrEl1 = "S3_0_C0_C0_6";
+    /// Likewise.
+    AidrEl1 = "S3_1_C0_C0_7";
     /// Cache sizes and what maintenance they need.
     CtrEl0 = "S3_3_C0_C0_1";
     /// The virtual CPU interface: on or off, and what raises the maintenance interrupt.

@@ -14,8 +14,11 @@ use crate::{
         exit::{FaultStatus, Syndrome},
         handle,
         loaded::Loaded,
+        processors::Activity,
         registers,
-        traps::{Identity, InGuestWorld, Stage2},
+        smccc::Call,
+        sysreg::role::Kept,
+        traps::{hcr, Identity, InGuestWorld, Stage2},
         vcpu::Core,
     },
     bus::Handled,
@@ -60,6 +63,8 @@ pub enum Leave {
     Wait,
     /// The guest waits for an event, which another of its processors may cause.
     Spin,
+    /// The guest calls its firmware, for what needs process context.
+    Call(Call),
     /// The VMM has to act.
     User(UserExit),
 }
@@ -80,16 +85,27 @@ impl Core {
     /// Runs the guest until the thread has to do something in process context, and does it. `None` if the guest can
     /// go on.
     fn run_once(&mut self) -> Result<Option<UserExit>> {
+        match self.processor().activity() {
+            Activity::Running => (),
+            Activity::Starting => self.begin(),
+            Activity::Off => return self.wait_for_power().map(|()| None),
+            Activity::Suspended => return self.wait_for_wakeup().map(Some),
+        }
+        self.update_stolen_time();
         match self.run_loaded() {
             Leave::Interrupt | Leave::Reload | Leave::FloatingPoint => Ok(None),
             Leave::Work => handle_pending_work().map(|()| None),
             Leave::Fault(fault) => self.fault(&fault),
-            Leave::Mmio(fault) => self.mmio(&fault),
+            Leave::Mmio(fault) => {
+                self.fault_address = fault.far;
+                self.mmio(&fault)
+            }
             Leave::Wait => self.wait().map(|()| None),
             Leave::Spin => {
                 cpu::yield_to_others();
                 Ok(None)
             }
+            Leave::Call(call) => self.serve_call(call),
             Leave::User(exit) => Ok(Some(exit)),
         }
     }
@@ -99,7 +115,10 @@ impl Core {
             .view
             .fault(self.vm.mmu(), fault.gpa.frame(), fault.wanted)?
         {
-            Fault::Mmio => self.mmio(fault),
+            Fault::Mmio => {
+                self.fault_address = fault.far;
+                self.mmio(fault)
+            }
             Fault::Mapped | Fault::Sleep => {
                 self.note_mapped(fault);
                 Ok(None)
@@ -126,10 +145,13 @@ impl Core {
             &Identity {
                 vtcr: self.vm.mmu().format().vtcr(),
                 vttbr: self.vm.mmu().root().raw() | vmid << VTTBR_VMID_SHIFT,
-                midr: self.midr,
-                mpidr: self.mpidr,
+                midr: self.midr(),
+                mpidr: self.kept.get(Kept::Mpidr),
             },
         );
+        if self.hcr & hcr::VSE != 0 && self.has_serror_syndrome() {
+            registers::VsesrEl2::write(&here, self.serror);
+        }
         let loaded = Loaded::enter(here, &self.el1);
         self.counters.count(Event::Load);
         self.interrupts.enter(loaded.here());
@@ -200,6 +222,10 @@ impl Core {
             return Leave::Work;
         }
         self.kick.enter(loaded.here(), &irq_off);
+        if self.processor().activity() != Activity::Running {
+            self.kick.leave();
+            return Leave::Reload;
+        }
         let vmids = &self.vm.platform().vmids;
         if vmids.current(self.vm.arch().vmid()).is_none() {
             self.kick.leave();

@@ -3,7 +3,7 @@
 //! Calls of a guest by HVC or SMC: which services there are, and who serves them.
 //!
 //! KVM stands in for a guest's firmware. What it offers of optional services is the VMM's choice, in
-//! registers of bits (KVM_REG_ARM_STD_BMAP and others); a filter can pass functions to the VMM.
+//! registers of bits (KVM_REG_ARM_STD_BMAP and others); a [`filter`] can pass functions to the VMM.
 //!
 //! Source: Arm, "SMC Calling Convention" (DEN0028), 2.5 "Function Identifiers" and 7 "Arm Architecture Calls";
 //! Linux, Documentation/virt/kvm/arm/fw-pseudo-registers.rst and hypercalls.rst.
@@ -16,10 +16,10 @@ use super::{
     features::Features,
     id_regs::{HostIds, Stage},
     one_reg::FirmwareReg,
-    psci, trng,
+    psci,
+    timer::Which,
+    trng,
 };
-use filter::{Action, Filter};
-
 /// What a guest passes: W0 names the function, X1 to X3 are its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -69,22 +69,11 @@ mod function {
 /// The identity of KVM's own services: 28b46fb6-2ec5-11e9-a9ca-4b564d003a74, in the order of its bytes.
 const VENDOR_UID: Results = Results([0xb66f_b428, 0xe911_c52e, 0x564b_caa9, 0x743a_004d]);
 
-/// The counter that a guest wants the host's time together with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counter {
-    /// CNTVCT_EL0.
-    Virtual,
-    /// CNTPCT_EL0.
-    Physical,
-}
-
 /// Who serves a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// It is served: these are the results.
     Done(Results),
-    /// The VMM: KVM_EXIT_HYPERCALL.
-    Vmm,
     /// [`psci`].
     Psci,
     /// [`trng`], by the host's random numbers.
@@ -93,8 +82,8 @@ pub enum Service {
     StolenTimeFeatures,
     /// PV_TIME_ST: where it is.
     StolenTime,
-    /// The host's time, and a counter at that time.
-    Time(Counter),
+    /// The host's time, and a timer's counter at that time.
+    Time(Which),
 }
 
 /// Bits of the registers of services.
@@ -123,14 +112,13 @@ mod workaround {
 }
 
 /// The firmware of a VM: what its VMM has chosen.
+#[derive(Clone, Copy, Debug)]
 pub struct Firmware {
     version: psci::Version,
     standard: u64,
     standard_hypervisor: u64,
     vendor: u64,
     vendor_2: u64,
-    /// Which functions the VMM serves.
-    pub filter: Filter,
 }
 
 impl Firmware {
@@ -142,7 +130,6 @@ impl Firmware {
             standard_hypervisor: service::STOLEN_TIME,
             vendor: service::VENDOR_FEATURES | service::VENDOR_PTP,
             vendor_2: 0,
-            filter: Filter::new(),
         }
     }
 
@@ -173,7 +160,7 @@ impl Firmware {
 
     /// KVM_SET_ONE_REG of a register of the firmware. `EINVAL` for a service that is not served here, a protection that
     /// the processor does not have, or a version of PSCI that does not go with `features`; `EBUSY` for other
-    /// services once a vCPU has run.
+    /// services, or another version, once a vCPU has run.
     pub fn set(
         &mut self,
         register: FirmwareReg,
@@ -188,6 +175,9 @@ impl Firmware {
                 let version = psci::Version::from_raw(value).ok_or(EINVAL)?;
                 if (version == psci::Version::V0_1) == features.has_psci_0_2() {
                     return Err(EINVAL);
+                }
+                if stage == Stage::Running && version != self.version {
+                    return Err(EBUSY);
                 }
                 self.version = version;
                 return Ok(());
@@ -222,11 +212,6 @@ impl Firmware {
 
     /// Who serves a call of a guest on a host of `host`.
     pub fn route(&self, call: Call, host: &HostIds) -> Service {
-        match self.filter.action(call.function) {
-            Action::Handle => {}
-            Action::Deny => return Service::Done(Results::NOT_SUPPORTED),
-            Action::Forward => return Service::Vmm,
-        }
         match call.function {
             function::VERSION => Service::Done(Results::one(VERSION_1_1)),
             function::ARCH_FEATURES => Service::Done(Results::one(self.feature(call, host))),
@@ -240,8 +225,8 @@ impl Firmware {
             }
             function::VENDOR_PTP if self.vendor & service::VENDOR_PTP != 0 => {
                 match call.arguments[0] as u32 {
-                    0 => Service::Time(Counter::Virtual),
-                    1 => Service::Time(Counter::Physical),
+                    0 => Service::Time(Which::Virtual),
+                    1 => Service::Time(Which::Physical),
                     _ => Service::Done(Results::NOT_SUPPORTED),
                 }
             }

@@ -7,11 +7,16 @@ use crate::{
         counters::{Counters, Event},
         device_access::Pending,
         el1::El1Regs,
+        features::Features,
         fpsimd::Fpsimd,
+        id_regs::HostIds,
         interrupts::Interrupts,
         ioctl,
-        registers::MidrEl1,
+        machine::{Fixed, Gic},
+        processors::{Processor, Seat},
+        pv_time::StolenTime,
         regs::CoreRegs,
+        sysreg::{kept::KeptRegs, name, role::Kept},
         traps::{hcr, InGuestWorld},
     },
     host::cpu::Cpu,
@@ -52,14 +57,22 @@ pub struct Core {
     pub interrupts: Interrupts,
     /// HCR_EL2.
     pub hcr: u64,
-    /// MIDR_EL1.
-    pub midr: u64,
-    /// MPIDR_EL1.
-    pub mpidr: u64,
-    /// The VMM has chosen the features.
-    pub initialised: bool,
     /// What is counted about it.
     pub counters: Arc<Counters>,
+    /// The syndrome of the SError that waits, if one does.
+    pub serror: u64,
+    /// System registers that are in memory alone.
+    pub kept: KeptRegs,
+    /// What the VMM has chosen by KVM_ARM_VCPU_INIT.
+    pub features: Option<Features>,
+    /// What the VM's processors are, from the first KVM_RUN on.
+    pub fixed: Option<Arc<Fixed>>,
+    /// Stolen time.
+    pub stolen: StolenTime,
+    /// The virtual address of the last access that was not to memory.
+    pub fault_address: u64,
+    /// The vCPU's place among the others.
+    pub(super) seat: Seat,
     /// What the VMM is doing for the guest.
     pub pending: Pending,
     /// The CPU that the vCPU ran on last.
@@ -73,8 +86,10 @@ pub struct Core {
 impl Vcpu {
     /// A vCPU that the VMM has yet to initialise. `ENOMEM`.
     pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, name: Name) -> Result<Self> {
+        let kept = KeptRegs::new(id, vm.platform().host.get(sysreg::name::CTR_EL0));
         Ok(Self {
             core: Core {
+                seat: Seat::take(vm, kick.clone(), kept.get(Kept::Mpidr))?,
                 vm: vm.clone(),
                 interrupts: Interrupts::new(vm, kick.clone(), id)?,
                 kick,
@@ -85,10 +100,13 @@ impl Vcpu {
                 el1: El1Regs::RESET,
                 fpsimd: KBox::new(Fpsimd::RESET, GFP_KERNEL_ACCOUNT)?,
                 hcr: hcr::GUEST,
-                midr: MidrEl1::read(),
-                mpidr: mpidr(id),
-                initialised: false,
                 counters: Arc::new(Counters::new(name), GFP_KERNEL_ACCOUNT)?,
+                serror: 0,
+                kept,
+                features: None,
+                fixed: None,
+                stolen: StolenTime::NONE,
+                fault_address: 0,
                 pending: Pending::None,
                 last_cpu: None,
                 moved: true,
@@ -115,9 +133,7 @@ impl Vcpu {
     /// KVM_RUN. `ENOEXEC` before KVM_ARM_VCPU_INIT, `ENOSYS` for an access to a device that the syndrome does not
     /// describe, `EINTR` for a signal.
     pub fn run(&mut self, page: &RunPage) -> Result {
-        if !self.core.initialised {
-            return Err(ENOEXEC);
-        }
+        self.core.fix()?;
         self.core.interrupts.begin()?;
         let request = page.request();
         self.core.complete(page);
@@ -146,12 +162,64 @@ impl Vcpu {
 impl Core {
     /// The state after a reset, but for what KVM_ARM_VCPU_INIT alone decides.
     pub fn reset(&mut self) {
+        self.kept.reset(self.id);
+        self.processor().rename(self.kept.get(Kept::Mpidr));
         self.regs = CoreRegs::RESET;
         self.el1 = El1Regs::RESET;
         *self.fpsimd = Fpsimd::RESET;
         self.interrupts.reset();
         self.hcr = hcr::GUEST;
         self.pending = Pending::None;
+    }
+
+    /// `ENOEXEC` before KVM_ARM_VCPU_INIT.
+    pub fn initialised(&self) -> Result<&Self> {
+        self.features.map(|_| self).ok_or(ENOEXEC)
+    }
+
+    /// What the VM's processors are does not change from now on. `ENOEXEC` before KVM_ARM_VCPU_INIT, `ENOMEM`.
+    fn fix(&mut self) -> Result {
+        if self.fixed.is_none() {
+            self.initialised()?;
+            let gic = if self.vm.arch().vgic().is_created() {
+                Gic::V3
+            } else {
+                Gic::Absent
+            };
+            self.fixed = Some(self.vm.arch().machine().lock().fix(gic)?);
+        }
+        Ok(())
+    }
+
+    /// MIDR_EL1.
+    pub fn midr(&self) -> u64 {
+        let fixed = self.fixed.as_deref();
+        fixed
+            .and_then(|fixed| fixed.ids.get(name::MIDR_EL1))
+            .unwrap_or(0)
+    }
+
+    /// Whether an SError can have a syndrome of our choice: with the RAS extension.
+    pub fn has_serror_syndrome(&self) -> bool {
+        /// ID_AA64PFR0_EL1.RAS.
+        const RAS: u64 = 0xf << 28;
+        self.host_ids().get(name::ID_AA64PFR0_EL1) & RAS != 0
+    }
+
+    /// What the host's processors have in common.
+    pub fn host_ids(&self) -> &HostIds {
+        &self.vm.platform().host
+    }
+
+    /// The vCPU as others see it.
+    #[inline]
+    pub fn processor(&self) -> &Processor {
+        self.seat.processor()
+    }
+
+    /// Whether the kernel has the guest's interrupt controller.
+    pub fn has_gic(&self) -> bool {
+        self.interrupts.index().is_some()
     }
 
     /// The guest gets an SError.
@@ -166,11 +234,4 @@ impl Core {
         self.counters.count(Event::HaltWakeup);
         Ok(())
     }
-}
-
-/// MPIDR_EL1 of a vCPU: clusters of 16, so that a GIC can reach all of one by a list of targets.
-fn mpidr(id: u32) -> u64 {
-    const RES1: u64 = 1 << 31;
-    let id = u64::from(id);
-    RES1 | id & 0xf | (id >> 4 & 0xff) << 8 | (id >> 12 & 0xff) << 16
 }

@@ -3,13 +3,20 @@
 //! What an arm64 VM has besides memory and vCPUs.
 
 use crate::{
-    arm64::{platform::MemoryFormat, residents::Residents, time::VmTime, vgic::Vgic, vmid::Tag},
+    arm64::{
+        machine::Machine, platform::MemoryFormat, processors::Processors, residents::Residents,
+        time::VmTime, vgic::Vgic, vm_ioctl, vmid::Tag,
+    },
     host::bindings as uapi,
     irqfd::{IrqSink, Style},
     uapi::UserAddress,
     vm::Vm,
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex},
+};
 
 /// The state of a VM.
 #[pin_data]
@@ -19,6 +26,11 @@ pub struct VmState {
     vgic: Arc<Vgic>,
     #[pin]
     time: VmTime,
+    /// What its processors are.
+    #[pin]
+    machine: Mutex<Machine>,
+    #[pin]
+    processors: Processors,
 }
 
 impl VmState {
@@ -31,7 +43,19 @@ impl VmState {
             residents,
             vgic,
             time <- VmTime::new(),
+            machine <- new_mutex!(Machine::new()),
+            processors <- Processors::new(),
         }))
+    }
+
+    /// What its processors are to the guest.
+    pub fn machine(&self) -> &Mutex<Machine> {
+        &self.machine
+    }
+
+    /// Its vCPUs to each other.
+    pub fn processors(&self) -> &Processors {
+        &self.processors
     }
 
     /// The interrupt controller.
@@ -66,28 +90,23 @@ impl VmState {
     pub fn has_ioctl(cmd: u32) -> bool {
         matches!(
             cmd,
-            uapi::RKVM_ARM_PREFERRED_TARGET
-                | uapi::RKVM_IRQ_LINE
+            uapi::RKVM_IRQ_LINE
                 | uapi::RKVM_SIGNAL_MSI
                 | uapi::RKVM_SET_GSI_ROUTING
                 | uapi::RKVM_CREATE_IRQCHIP
-        )
+        ) || vm_ioctl::has_ioctl(cmd)
     }
 
     /// Serves an ioctl of an arm64 VM. `ENOTTY` for any other.
     pub fn ioctl(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
         let vgic = vm.arch().vgic();
         match cmd {
-            uapi::RKVM_ARM_PREFERRED_TARGET => argument.write(&uapi::kvm_vcpu_init {
-                target: uapi::KVM_ARM_TARGET_GENERIC_V8,
-                ..Default::default()
-            })?,
             uapi::RKVM_IRQ_LINE => vgic.irq_line(argument)?,
             uapi::RKVM_SIGNAL_MSI => return vgic.signal_msi(argument),
             uapi::RKVM_SET_GSI_ROUTING => vgic.set_routing(argument)?,
             // That would be a GICv2, which the processors of a GICv3 need not have.
             uapi::RKVM_CREATE_IRQCHIP => return Err(ENODEV),
-            _ => return Err(ENOTTY),
+            _ => return vm_ioctl::serve(vm, cmd, argument),
         }
         Ok(0)
     }

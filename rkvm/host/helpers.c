@@ -468,3 +468,13 @@ int rkvm_eventfd_listen(struct file *file, wait_queue_func_t wake, wait_queue_en
 		return poll.error;
 	return !!(events & EPOLLIN);
 }
+
+/* How long the current task has waited for a CPU, in nanoseconds; 0 for a kernel that does not count that. */
+u64 rkvm_run_delay(void)
+{
+#ifdef CONFIG_SCHED_INFO
+	return current->sched_info.run_delay;
+#else
+	return 0;
+#endif
+}

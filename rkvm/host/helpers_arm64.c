@@ -10,6 +10,8 @@
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/of_irq.h>
+#include <linux/random.h>
+#include <linux/timekeeping.h>
 
 #include <asm/arch_gicv3.h>
 #include <asm/cpufeature.h>
@@ -173,4 +175,22 @@ void rkvm_guest_irqs_disable(void)
 u8 rkvm_guest_timer_number(unsigned int timer)
 {
 	return irqd_to_hwirq(irq_get_irq_data(guest_irqs[timer].irq));
+}
+
+/* False where the kernel keeps time by another counter than the guest's. */
+bool rkvm_real_time(u64 *nanoseconds, u64 *count)
+{
+	struct system_time_snapshot now;
+
+	ktime_get_snapshot_id(CLOCK_REALTIME, &now);
+	if (now.cs_id != CSID_ARM_ARCH_COUNTER)
+		return false;
+	*nanoseconds = ktime_to_ns(now.systime);
+	*count = now.cycles;
+	return true;
+}
+
+void rkvm_random_words(u64 *words, size_t count)
+{
+	get_random_bytes(words, count * sizeof(*words));
 }

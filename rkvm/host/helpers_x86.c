@@ -317,13 +317,3 @@ bool rkvm_tsc_is_stable(void)
 {
 	return tsc_khz && !check_tsc_unstable();
 }
-
-/* How long the current task has waited for a CPU, in nanoseconds; 0 for a kernel that does not count that. */
-u64 rkvm_run_delay(void)
-{
-#ifdef CONFIG_SCHED_INFO
-	return current->sched_info.run_delay;
-#else
-	return 0;
-#endif
-}

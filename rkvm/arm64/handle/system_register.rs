@@ -3,23 +3,81 @@
 //! Accesses to system registers that trap.
 
 use crate::arm64::{
-    counters::Event, exit::Syndrome, loaded::Loaded, run::Leave, sysreg::SysReg, vcpu::Core,
-    vgic::gic::sgi,
+    counters::Event,
+    el1::El1Access,
+    exit::Syndrome,
+    loaded::Loaded,
+    run::Leave,
+    sysreg::{
+        trap::{access, Access, Effect, Operation},
+        SysReg,
+    },
+    vcpu::Core,
 };
 
-const ICC_SGI1R_EL1: SysReg = SysReg::new(3, 0, 12, 11, 5);
-const ICC_DIR_EL1: SysReg = SysReg::new(3, 0, 12, 11, 1);
+kernel::bitfield! {
+    /// The ISS of MSR, MRS and system instructions, without the register's encoding.
+    struct TrapIss(u32) {
+        /// A read.
+        0:0 read;
+        /// The general register.
+        9:5 register;
+    }
+}
+
+/// ICC_SRE_EL1: the GIC is accessed by system registers, and nothing is bypassed.
+const SYSTEM_REGISTERS_ONLY: u64 = 0b111;
 
 /// MSR, MRS or a system instruction.
-pub fn trapped(core: &mut Core, loaded: &Loaded, syndrome: Syndrome) -> Option<Leave> {
+pub fn trapped(core: &mut Core, mut loaded: &Loaded, syndrome: Syndrome) -> Option<Leave> {
     core.counters.count(Event::SystemRegisterExit);
-    let iss = syndrome.iss();
-    let register = SysReg::from_iss(iss);
-    let value = core.regs.get((iss >> 5 & 0x1f) as u8);
-    match register {
-        ICC_SGI1R_EL1 => core.interrupts.send_sgi(sgi::Register::Sgi1, value),
-        ICC_DIR_EL1 => core.interrupts.write_dir(value),
-        _ => return super::undefined(core, loaded, syndrome),
+    let iss = TrapIss::from(syndrome.iss());
+    let general = iss.register().get() as u8;
+    let operation = if iss.read().into_bool() {
+        Operation::Read
+    } else {
+        Operation::Write(core.regs.get(general))
+    };
+    let Core { fixed, kept, .. } = core;
+    let fixed = fixed.as_deref()?;
+    let register = SysReg::from_iss(syndrome.iss());
+    let effect = access(
+        Access {
+            register,
+            operation,
+        },
+        &fixed.ids,
+        kept,
+    );
+    let read = match effect {
+        Effect::Done(value) => value,
+        Effect::El1(register) => match operation {
+            Operation::Read => loaded.get(register),
+            Operation::Write(value) => {
+                loaded.set(register, value);
+                value
+            }
+        },
+        // Stage 2 keeps guests' memory coherent with the VMM's; nothing else is behind the caches.
+        Effect::SetWay | Effect::Debugging => 0,
+        Effect::Sgi(sgi, value) if core.has_gic() => {
+            core.interrupts.send_sgi(sgi, value);
+            0
+        }
+        Effect::GicDeactivate(value) if core.has_gic() => {
+            core.interrupts.write_dir(value);
+            0
+        }
+        Effect::GicEnable if core.has_gic() => SYSTEM_REGISTERS_ONLY,
+        // Timers do not trap; and there may be no GIC.
+        Effect::Undefined
+        | Effect::Timer(..)
+        | Effect::Sgi(..)
+        | Effect::GicEnable
+        | Effect::GicDeactivate(_) => return super::undefined(core, loaded, syndrome),
+    };
+    if operation == Operation::Read {
+        core.regs.set(general, read);
     }
     core.regs.skip_instruction();
     None

@@ -8,6 +8,8 @@ use super::{name::*, SysReg};
 use crate::arm64::{
     el1::El1Reg,
     features::{Features, PointerAuthentication},
+    timer::Which,
+    vgic::gic::sgi::Register,
 };
 
 /// A register that is in memory alone: the processor's has the host's value, or none that matters.
@@ -57,15 +59,6 @@ pub enum Bank {
     WatchpointControl,
 }
 
-/// A timer of EL1, with its counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// CNTV.
-    Virtual,
-    /// CNTP.
-    Physical,
-}
-
 /// A register of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimerPart {
@@ -79,17 +72,6 @@ pub enum TimerPart {
     Counter,
     /// CNTSS: the counter, read in the order of the program.
     OrderedCounter,
-}
-
-/// The registers that send interrupts to other processors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sgi {
-    /// ICC_SGI0R_EL1.
-    Group0,
-    /// ICC_SGI1R_EL1.
-    Group1,
-    /// ICC_ASGI1R_EL1: of the other security state.
-    OtherGroup1,
 }
 
 /// Which version of the RAS extension a register belongs to.
@@ -113,7 +95,7 @@ pub enum Role {
     /// A debug register: which, and its number.
     Debug(Bank, u8),
     /// Of a timer.
-    Timer(Timer, TimerPart),
+    Timer(Which, TimerPart),
     /// CCSIDR_EL1: of the cache that CSSELR_EL1 selects.
     CacheSize,
     /// OSLAR_EL1: sets and clears the OS lock.
@@ -127,7 +109,7 @@ pub enum Role {
     /// DC ISW, CSW and CISW: caches by set and way.
     SetWay,
     /// Of the GIC: sends interrupts.
-    Sgi(Sgi),
+    Sgi(Register),
     /// ICC_SRE_EL1: the GIC is accessed by system registers.
     GicEnable,
     /// ICC_DIR_EL1: deactivates an interrupt.
@@ -264,46 +246,46 @@ const OTHERS: [(SysReg, Role); 60] = [
     (LORID_EL1, Role::OrderingRegion),
     (DISR_EL1, Role::Kept(Kept::Disr)),
     (ICC_DIR_EL1, Role::GicDeactivate),
-    (ICC_SGI1R_EL1, Role::Sgi(Sgi::Group1)),
-    (ICC_ASGI1R_EL1, Role::Sgi(Sgi::OtherGroup1)),
-    (ICC_SGI0R_EL1, Role::Sgi(Sgi::Group0)),
+    (ICC_SGI1R_EL1, Role::Sgi(Register::Sgi1)),
+    (ICC_ASGI1R_EL1, Role::Sgi(Register::Sgi0)),
+    (ICC_SGI0R_EL1, Role::Sgi(Register::Sgi0)),
     (ICC_SRE_EL1, Role::GicEnable),
     (CCSIDR_EL1, Role::CacheSize),
     (CLIDR_EL1, Role::Kept(Kept::Clidr)),
     (CSSELR_EL1, Role::Kept(Kept::Csselr)),
-    (CNTPCT_EL0, Role::Timer(Timer::Physical, TimerPart::Counter)),
-    (CNTVCT_EL0, Role::Timer(Timer::Virtual, TimerPart::Counter)),
+    (CNTPCT_EL0, Role::Timer(Which::Physical, TimerPart::Counter)),
+    (CNTVCT_EL0, Role::Timer(Which::Virtual, TimerPart::Counter)),
     (
         CNTPCTSS_EL0,
-        Role::Timer(Timer::Physical, TimerPart::OrderedCounter),
+        Role::Timer(Which::Physical, TimerPart::OrderedCounter),
     ),
     (
         CNTVCTSS_EL0,
-        Role::Timer(Timer::Virtual, TimerPart::OrderedCounter),
+        Role::Timer(Which::Virtual, TimerPart::OrderedCounter),
     ),
     (
         CNTP_TVAL_EL0,
-        Role::Timer(Timer::Physical, TimerPart::Distance),
+        Role::Timer(Which::Physical, TimerPart::Distance),
     ),
     (
         CNTP_CTL_EL0,
-        Role::Timer(Timer::Physical, TimerPart::Control),
+        Role::Timer(Which::Physical, TimerPart::Control),
     ),
     (
         CNTP_CVAL_EL0,
-        Role::Timer(Timer::Physical, TimerPart::Compare),
+        Role::Timer(Which::Physical, TimerPart::Compare),
     ),
     (
         CNTV_TVAL_EL0,
-        Role::Timer(Timer::Virtual, TimerPart::Distance),
+        Role::Timer(Which::Virtual, TimerPart::Distance),
     ),
     (
         CNTV_CTL_EL0,
-        Role::Timer(Timer::Virtual, TimerPart::Control),
+        Role::Timer(Which::Virtual, TimerPart::Control),
     ),
     (
         CNTV_CVAL_EL0,
-        Role::Timer(Timer::Virtual, TimerPart::Compare),
+        Role::Timer(Which::Virtual, TimerPart::Compare),
     ),
     (DACR32_EL2, Role::Kept(Kept::Dacr32)),
     (IFSR32_EL2, Role::Kept(Kept::Ifsr32)),

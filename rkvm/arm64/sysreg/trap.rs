@@ -5,10 +5,10 @@
 use super::{
     kept::KeptRegs,
     name,
-    role::{role, Bank, Kept, Ras, Role, Sgi, Timer, TimerPart},
+    role::{role, Bank, Kept, Ras, Role, TimerPart},
     SysReg,
 };
-use crate::arm64::{el1::El1Reg, id_regs::IdRegs};
+use crate::arm64::{el1::El1Reg, id_regs::IdRegs, timer::Which, vgic::gic::sgi::Register};
 
 /// What a guest does with a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,9 @@ pub enum Effect {
     /// It is the processor's.
     El1(El1Reg),
     /// It is the timer's.
-    Timer(Timer, TimerPart),
+    Timer(Which, TimerPart),
     /// An interrupt for other processors, as the value says.
-    Sgi(Sgi, u64),
+    Sgi(Register, u64),
     /// Whether the GIC is accessed by system registers; what is written is ignored.
     GicEnable,
     /// The interrupt with this number is deactivated.

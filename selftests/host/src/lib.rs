@@ -34,14 +34,15 @@ pub mod arm64 {
     pub mod smccc;
     pub mod stage2;
     pub mod sysreg;
-    }
+    pub mod timer;
+    pub mod trng;
+    pub mod vtcr;
+
+    pub mod vgic {
         pub mod gic;
         pub mod its;
         pub mod layout;
-    pub mod timer;
-    pub mod trng;
-    pub mod vgic {
-    pub mod vtcr;
+    }
 }
 
 pub mod mmu {

@@ -13,9 +13,11 @@ use rkvm_host::arm64::id_regs::{HostIds, IdRegs};
 use rkvm_host::arm64::one_reg::CACHES;
 use rkvm_host::arm64::sysreg::cache::{check_levels, levels, Sizes};
 use rkvm_host::arm64::sysreg::kept::KeptRegs;
-use rkvm_host::arm64::sysreg::role::{all, role, Bank, Kept, Role, Sgi, Timer, TimerPart};
+use rkvm_host::arm64::sysreg::role::{all, role, Bank, Kept, Role, TimerPart};
 use rkvm_host::arm64::sysreg::trap::{access, Access, Effect, Operation};
 use rkvm_host::arm64::sysreg::{name::*, SysReg};
+use rkvm_host::arm64::timer::Which;
+use rkvm_host::arm64::vgic::gic::sgi::Register;
 
 /// CTR_EL0 of a Neoverse N1, whose caches need maintenance, and of a V1, whose do not; lines of 64 bytes.
 const CTR_N1: u64 = 0x8444_c004;
@@ -142,16 +144,16 @@ fn accesses_that_others_carry_out() {
     let mut kept = KeptRegs::new(0, CTR_N1);
     assert_eq!(
         write(&mut kept, ICC_SGI1R_EL1, 5),
-        Effect::Sgi(Sgi::Group1, 5)
+        Effect::Sgi(Register::Sgi1, 5)
     );
     assert_eq!(read(&mut kept, ICC_SGI1R_EL1), Effect::Undefined);
     assert_eq!(read(&mut kept, ICC_SRE_EL1), Effect::GicEnable);
     assert_eq!(write(&mut kept, ICC_DIR_EL1, 3), Effect::GicDeactivate(3));
     assert_eq!(write(&mut kept, DC_CISW, 0), Effect::SetWay);
-    let timer = Effect::Timer(Timer::Physical, TimerPart::Distance);
+    let timer = Effect::Timer(Which::Physical, TimerPart::Distance);
     assert_eq!(write(&mut kept, CNTP_TVAL_EL0, 9), timer);
     assert_eq!(write(&mut kept, CNTPCT_EL0, 9), Effect::Undefined);
-    let counter = Effect::Timer(Timer::Virtual, TimerPart::OrderedCounter);
+    let counter = Effect::Timer(Which::Virtual, TimerPart::OrderedCounter);
     assert_eq!(read(&mut kept, CNTVCTSS_EL0), counter);
 }
 
