@@ -81,7 +81,9 @@ impl Core {
 
     fn add_stolen_time(&mut self, addition: Addition) -> Result {
         let mmu = self.vm.mmu();
-        let before = self.view.read_u64(mmu, addition.counter)?;
+        let using = self.view.enter(mmu);
+        let before = self.view.read_u64(&using, addition.counter)?;
+        drop(using);
         let after = before.wrapping_add(addition.nanoseconds);
         self.view.write(mmu, addition.counter, &after.to_le_bytes())
     }

@@ -57,6 +57,7 @@ mod at {
     pub(super) const PFR0_EL0: u32 = 0;
     pub(super) const PFR0_EL1: u32 = 4;
     pub(super) const PFR0_GIC: u32 = 24;
+    pub(super) const PFR0_RAS: u32 = 28;
     pub(super) const PFR0_SVE: u32 = 32;
     pub(super) const PFR0_MPAM: u32 = 40;
     pub(super) const PFR0_AMU: u32 = 44;
@@ -143,6 +144,11 @@ impl HostIds {
         } else {
             PointerAuthentication::Absent
         }
+    }
+
+    /// Whether processors have the RAS extension: SErrors can have a syndrome.
+    pub fn has_ras(&self) -> bool {
+        value(self.get(name::ID_AA64PFR0_EL1), at::PFR0_RAS) != 0
     }
 
     /// Whether branch predictors keep to their context, so that guests need no help of firmware.

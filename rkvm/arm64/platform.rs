@@ -4,6 +4,7 @@
 
 use crate::{
     arm64::{
+        features::PointerAuthentication,
         id_regs::HostIds,
         registers::{AidrEl1, MidrEl1, RevidrEl1},
         routing,
@@ -130,7 +131,26 @@ impl Platform {
         match extension {
             uapi::KVM_CAP_IRQCHIP | uapi::KVM_CAP_SIGNAL_MSI | uapi::KVM_CAP_MSI_DEVID => 1,
             uapi::KVM_CAP_IRQ_ROUTING => routing::MAX_ROUTES as isize,
-            uapi::KVM_CAP_ONE_REG | uapi::KVM_CAP_ARM_PSCI | uapi::KVM_CAP_ARM_PSCI_0_2 => 1,
+            uapi::KVM_CAP_ONE_REG
+            | uapi::KVM_CAP_ARM_PSCI
+            | uapi::KVM_CAP_ARM_PSCI_0_2
+            | uapi::KVM_CAP_MP_STATE
+            | uapi::KVM_CAP_ENABLE_CAP_VM
+            | uapi::KVM_CAP_VCPU_EVENTS
+            | uapi::KVM_CAP_VCPU_ATTRIBUTES
+            | uapi::KVM_CAP_ARM_INJECT_EXT_DABT
+            | uapi::KVM_CAP_ARM_SYSTEM_SUSPEND
+            | uapi::KVM_CAP_ARM_WRITABLE_IMP_ID_REGS
+            | uapi::KVM_CAP_STEAL_TIME
+            | uapi::KVM_CAP_PTP_KVM => 1,
+            uapi::KVM_CAP_ARM_INJECT_SERROR_ESR => self.host.has_ras().into(),
+            uapi::KVM_CAP_ARM_PTRAUTH_ADDRESS | uapi::KVM_CAP_ARM_PTRAUTH_GENERIC => {
+                match self.host.pointer_authentication() {
+                    PointerAuthentication::Present => 1,
+                    PointerAuthentication::Absent => 0,
+                }
+            }
+            uapi::KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES => 1 << uapi::KVM_ARM_FEATURE_ID_RANGE,
             uapi::KVM_CAP_ARM_VM_IPA_SIZE => self.stage2.pa_bits() as isize,
             uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,
             uapi::KVM_CAP_MAX_VCPUS => MAX_VCPUS as isize,

@@ -149,7 +149,7 @@ impl Core {
                 mpidr: self.kept.get(Kept::Mpidr),
             },
         );
-        if self.hcr & hcr::VSE != 0 && self.has_serror_syndrome() {
+        if self.hcr & hcr::VSE != 0 && self.host_ids().has_ras() {
             registers::VsesrEl2::write(&here, self.serror);
         }
         let loaded = Loaded::enter(here, &self.el1);

@@ -176,7 +176,7 @@ impl Firmware {
                 if (version == psci::Version::V0_1) == features.has_psci_0_2() {
                     return Err(EINVAL);
                 }
-                if stage == Stage::Running && version != self.version {
+                if stage == Stage::Running && version != self.psci_version(features) {
                     return Err(EBUSY);
                 }
                 self.version = version;

@@ -16,7 +16,7 @@ use crate::{
         processors::{Processor, Seat},
         pv_time::StolenTime,
         regs::CoreRegs,
-        sysreg::{kept::KeptRegs, name, role::Kept},
+        sysreg::{self, kept::KeptRegs, name::MIDR_EL1, role::Kept},
         traps::{hcr, InGuestWorld},
     },
     host::cpu::Cpu,
@@ -194,16 +194,7 @@ impl Core {
     /// MIDR_EL1.
     pub fn midr(&self) -> u64 {
         let fixed = self.fixed.as_deref();
-        fixed
-            .and_then(|fixed| fixed.ids.get(name::MIDR_EL1))
-            .unwrap_or(0)
-    }
-
-    /// Whether an SError can have a syndrome of our choice: with the RAS extension.
-    pub fn has_serror_syndrome(&self) -> bool {
-        /// ID_AA64PFR0_EL1.RAS.
-        const RAS: u64 = 0xf << 28;
-        self.host_ids().get(name::ID_AA64PFR0_EL1) & RAS != 0
+        fixed.and_then(|fixed| fixed.ids.get(MIDR_EL1)).unwrap_or(0)
     }
 
     /// What the host's processors have in common.

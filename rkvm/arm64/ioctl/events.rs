@@ -25,7 +25,7 @@ const ISS_OWN: u64 = 1 << 24;
 pub fn get(core: &Core) -> uapi::kvm_vcpu_events {
     let mut events = uapi::kvm_vcpu_events::default();
     let pending = core.hcr & hcr::VSE != 0;
-    let has_syndrome = core.has_serror_syndrome();
+    let has_syndrome = core.host_ids().has_ras();
     events.exception.serror_pending = pending.into();
     events.exception.serror_has_esr = has_syndrome.into();
     if pending && has_syndrome {
@@ -51,7 +51,7 @@ pub fn set(core: &mut Core, events: &uapi::kvm_vcpu_events) -> Result {
     }
     let syndrome = match exception.serror_has_esr {
         0 => ISS_OWN,
-        _ if !core.has_serror_syndrome() || exception.serror_esr & !ISS != 0 => return Err(EINVAL),
+        _ if !core.host_ids().has_ras() || exception.serror_esr & !ISS != 0 => return Err(EINVAL),
         _ => exception.serror_esr,
     };
     core.serror = syndrome;

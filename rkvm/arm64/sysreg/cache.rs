@@ -37,10 +37,9 @@ mod clidr {
 const SELECTS_INSTRUCTIONS: u8 = 1 << 0;
 /// The bits of CSSELR_EL1 that select a cache: the level, and instructions.
 const SELECTION: u64 = 0xf;
-/// CCSIDR_EL1: log2 of a line's bytes, less that of the least, 16 bytes; and the bits that mean nothing.
+/// CCSIDR_EL1: log2 of a line's bytes, less that of the least, 16 bytes.
 const LINE_SIZE: u32 = 7;
 const LEAST_LINE: u32 = 4;
-const CCSIDR_RESERVED: u32 = 0xf << 28;
 
 /// CLIDR_EL1 where CTR_EL0 is `ctr`: one level that is coherent, and one more if there is maintenance of instructions
 /// alone.
@@ -117,11 +116,11 @@ impl Sizes {
         }
     }
 
-    /// KVM_SET_ONE_REG for a selection below [`CACHES`]. `EINVAL` for undefined bits, and for lines smaller than those
-    /// that CTR_EL0 tells of; `ENOMEM`.
+    /// KVM_SET_ONE_REG for a selection below [`CACHES`]. `EINVAL` for lines smaller than those that CTR_EL0
+    /// tells of; `ENOMEM`.
     pub fn set(&mut self, selection: u8, value: u32, ctr: u64) -> Result {
         let line = (value & LINE_SIZE) + LEAST_LINE;
-        if value & CCSIDR_RESERVED != 0 || line < smallest_line(ctr, selection) {
+        if line < smallest_line(ctr, selection) {
             return Err(EINVAL);
         }
         if value == self.get(selection, ctr) {
