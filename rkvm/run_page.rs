@@ -103,8 +103,10 @@ pub enum UserExit {
     /// KVM_EXIT_FAIL_ENTRY.
     FailEntry { reason: u64, cpu: u32 },
     /// KVM_EXIT_SYSTEM_EVENT with its data word, if it has one.
+    #[cfg_attr(CONFIG_X86_64, expect(dead_code, reason = "PSCI is arm64's"))]
     SystemEvent { kind: u32, flags: Option<u64> },
     /// KVM_EXIT_HYPERCALL of a function.
+    #[cfg_attr(CONFIG_X86_64, expect(dead_code, reason = "no hypercall of x86 is for the VMM"))]
     Hypercall { function: u64, flags: u64 },
     /// KVM_EXIT_INTERNAL_ERROR with its data words.
     InternalError {
