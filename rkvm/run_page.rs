@@ -106,7 +106,10 @@ pub enum UserExit {
     #[cfg_attr(CONFIG_X86_64, expect(dead_code, reason = "PSCI is arm64's"))]
     SystemEvent { kind: u32, flags: Option<u64> },
     /// KVM_EXIT_HYPERCALL of a function.
-    #[cfg_attr(CONFIG_X86_64, expect(dead_code, reason = "no hypercall of x86 is for the VMM"))]
+    #[cfg_attr(
+        CONFIG_X86_64,
+        expect(dead_code, reason = "no hypercall of x86 is for the VMM")
+    )]
     Hypercall { function: u64, flags: u64 },
     /// KVM_EXIT_INTERNAL_ERROR with its data words.
     InternalError {
