@@ -113,8 +113,12 @@ impl Interrupts {
         result
     }
 
-    /// Says whose end somebody waits for. vCPUs that run with other vectors in their VMCS take up these ones.
-    fn publish_eoi_vectors(&self, vectors: [u64; 4]) {
+    /// Says whose end somebody waits for. vCPUs that run with other vectors in their VMCS take up these ones. Pins that
+    /// are not set up have vector 0, which no local APIC delivers, and which a processor takes for the one in service
+    /// when there is none.
+    fn publish_eoi_vectors(&self, mut vectors: [u64; 4]) {
+        const OF_EXCEPTIONS: u64 = 0xffff;
+        vectors[0] &= !OF_EXCEPTIONS;
         let mut same = true;
         for (word, value) in self.eoi_vectors.iter().zip(vectors) {
             same &= word.swap(value, Ordering::SeqCst) == value;
