@@ -391,7 +391,7 @@ impl Core {
         let apic = self.apic.as_mut()?;
         let effect = match index {
             FIRST_MSR..=LAST_MSR => apic.lapic().write_msr(index, value, &clock),
-            IA32_TSC_DEADLINE => Ok(apic.lapic().set_tsc_deadline(value, &clock)),
+            IA32_TSC_DEADLINE => Ok(apic.lapic.set_tsc_deadline(value, &clock)),
             IA32_APIC_BASE => {
                 let reserved = self.features.apic_base_reserved();
                 apic.lapic().set_base(value, reserved, initiator)

@@ -531,14 +531,13 @@ impl Lapic {
         self.timer.tsc_deadline()
     }
 
-    /// Writes IA32_TSC_DEADLINE, which does nothing outside of its mode. A deadline in the past raises the interrupt
-    /// at once.
+    /// Writes IA32_TSC_DEADLINE, which does nothing outside of its mode. A deadline in the past is due at once. It
+    /// leaves interrupts as they are, so that what is known of them may be out of date.
     pub fn set_tsc_deadline(&mut self, deadline: u64, clock: &Clock) -> Effect {
         if !self.has_tsc_deadline() {
             return Effect::NONE;
         }
         self.timer.arm(deadline, clock);
-        self.expire(clock);
         Effect::TIMER
     }
 

@@ -155,6 +155,8 @@ fn tsc_deadline() {
     lapic.eoi();
     // In the past: at once.
     assert!(lapic.set_tsc_deadline(1, &due).timer);
+    assert_eq!(lapic.deadline(), Some(due.tsc));
+    assert!(lapic.expire(&due));
     assert_eq!(lapic.highest(), Some(VECTOR as u8));
     assert_eq!(lapic.tsc_deadline(&due), 0);
     let _ = lapic.set_tsc_deadline(9000, &due);
