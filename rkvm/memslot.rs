@@ -196,6 +196,8 @@ pub struct Slots {
     logs: KVVec<(u16, Arc<DirtyLog>)>,
     /// Covers the memory of all slots: most of what happens in a VMM's address space lies outside.
     hull: Range<Hva>,
+    /// No slot has a larger number: VMMs mostly count up.
+    largest_id: u16,
 }
 
 impl Slots {
@@ -205,6 +207,7 @@ impl Slots {
             slots: KVVec::new(),
             logs: KVVec::new(),
             hull: Hva::new(0)..Hva::new(0),
+            largest_id: 0,
         }
     }
 
@@ -215,6 +218,9 @@ impl Slots {
 
     /// The slot with this number.
     pub fn by_id(&self, id: u32) -> Option<&Slot> {
+        if id > self.largest_id.into() {
+            return None;
+        }
         self.iter().find(|slot| slot.id() == id)
     }
 
@@ -347,11 +353,23 @@ impl Slots {
             slots.insert_within_capacity(index, new)?;
         }
 
-        let start = slots.iter().map(|slot| slot.hvas().start).min();
-        let end = slots.iter().map(|slot| slot.hvas().end).max();
-        let hull = start.unwrap_or_default()..end.unwrap_or_default();
+        let hull = match (old, new) {
+            // The memory of a slot stays what it is.
+            (Some(_), Some(_)) => self.hull.clone(),
+            (None, Some(new)) if !self.slots.is_empty() => {
+                let added = new.hvas();
+                self.hull.start.min(added.start)..self.hull.end.max(added.end)
+            }
+            _ => hull(&slots),
+        };
+        let largest_id = new.map_or(self.largest_id, |new| self.largest_id.max(new.id));
         let logs = self.replaced_logs(old, new, initial)?;
-        Ok(Self { slots, logs, hull })
+        Ok(Self {
+            slots,
+            logs,
+            hull,
+            largest_id,
+        })
     }
 
     /// The logs without `old`'s and with `new`'s. A slot that stays logged keeps its log.
@@ -377,6 +395,13 @@ impl Slots {
         }
         Ok(logs)
     }
+}
+
+/// What covers the memory of all these slots.
+fn hull(slots: &[Slot]) -> Range<Hva> {
+    let start = slots.iter().map(|slot| slot.hvas().start).min();
+    let end = slots.iter().map(|slot| slot.hvas().end).max();
+    start.unwrap_or_default()..end.unwrap_or_default()
 }
 
 impl Default for Slots {
