@@ -2,6 +2,8 @@
 
 //! An x86 virtual CPU: its FPU state, and a [`Core`] of everything else.
 
+mod cpuid;
+
 use crate::{
     host::{cpu, x86::fpu::GuestFpu},
     io_bus::IoView,
@@ -25,7 +27,7 @@ use crate::{
         activity::Activity,
         apic::{longest_stay, Apic},
         counters::{Counters, Event as Counted},
-        cpuid::guest::{GuestCpuid, GuestFeatures, Runtime},
+        cpuid::guest::{GuestCpuid, GuestFeatures},
         debug::DebugRegisters,
         doorbell::Store,
         event::{vector, Events},
@@ -40,7 +42,6 @@ use crate::{
         pv::Pv,
         regs::{reset, rules::PagingState, Cr4, Efer, Rflags, Xcr0},
         shared_msrs::{GuestMsrs, InUse},
-        vm_settings::Quirk,
     },
 };
 use kernel::{prelude::*, sync::Arc};
@@ -390,65 +391,6 @@ impl Core {
         if osxsave {
             self.refresh_cpuid(paging.cr4);
         }
-    }
-
-    /// Shows registers in CPUID.
-    pub fn refresh_cpuid(&mut self, cr4: Cr4) {
-        let runtime = self.runtime(cr4);
-        let vm = self.vm.clone();
-        self.cpuid.refresh(&runtime, &vm.platform().xsave_layout);
-    }
-
-    /// The registers that show in CPUID.
-    pub fn runtime(&self, cr4: Cr4) -> Runtime {
-        let settings = &self.vm.arch().settings;
-        let shows_mwait = !settings.has_quirk(Quirk::MiscEnableNoMwait);
-        Runtime {
-            misc_enable: shows_mwait.then(|| self.msrs.misc_enable()),
-            cr4,
-            xcr0: self.xcr0,
-            apic_base: self.apic_base(),
-        }
-    }
-
-    /// Takes a VMM's CPUID.
-    pub fn set_cpuid(&mut self, loaded: &Loaded, cpuid: GuestCpuid) {
-        self.features = cpuid.features(&self.vm.platform().supported_cpuid);
-        self.cpuid = cpuid;
-        self.refresh_pv_features();
-        let limits = self.features.limits;
-        self.guest.set_owned_bits(loaded, &limits);
-        let cr4 = self.guest.cr4(loaded);
-        self.refresh_cpuid(cr4);
-        self.set_instruction_controls(loaded);
-        self.configure_apic();
-    }
-
-    /// Lets the guest use what its CPUID offers, and raises #UD for what it does not.
-    fn set_instruction_controls(&mut self, loaded: &Loaded) {
-        use crate::vmx::controls::SecondaryControls;
-
-        let available = self.platform().controls.initial.secondary;
-        let mut secondary = self.controls.secondary;
-        for (control, offered) in [
-            (
-                SecondaryControls::ENABLE_RDTSCP,
-                self.features.has_tsc_aux(),
-            ),
-            (
-                SecondaryControls::ENABLE_INVPCID,
-                self.features.has_invpcid(),
-            ),
-            (SecondaryControls::ENABLE_XSAVES, self.features.has_xsaves()),
-        ] {
-            secondary = if offered && available.contains(control) {
-                secondary.with(control)
-            } else {
-                secondary.without(control)
-            };
-        }
-        self.controls.secondary = secondary;
-        loaded.write(field::SECONDARY_CONTROLS, secondary.raw());
     }
 
     /// Which of the guest's shared MSRs have to be in the registers.
