@@ -31,6 +31,7 @@ TEST(a_line_interrupts_until_it_is_low)
 	struct vcpu *vcpu;
 	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
 
+	ASSERT_REPORT(vcpu, MAIN);
 	spi_line(vcpu->vm, SPI, 1);
 	ASSERT_REPORT(vcpu, SPI);
 	for (int i = 0; i < 5; i++)
@@ -50,8 +51,8 @@ TEST(an_edge_interrupts_once)
 	struct vcpu *vcpu;
 	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
 
-	vgic_set_dist(vgic, 0xc00 + SPI / 16 * 4, 2 << SPI % 16 * 2);
 	ASSERT_REPORT(vcpu, MAIN);
+	vgic_set_dist(vgic, 0xc00 + SPI / 16 * 4, 2 << SPI % 16 * 2);
 	spi_line(vcpu->vm, SPI, 1);
 	ASSERT_REPORT(vcpu, SPI);
 	ASSERT_REPORT(vcpu, MAIN);

@@ -271,10 +271,10 @@ impl Vgic {
             return Ok(());
         }
         let setup = self.setup.lock();
+        setup.layout.check(setup.vcpus.len())?;
         if !self.is_initialised() {
             return Err(EBUSY);
         }
-        setup.layout.check(setup.vcpus.len())?;
         let layout = setup.layout.try_clone()?;
         self.mapped.populate(layout);
         Ok(())

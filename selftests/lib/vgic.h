@@ -37,8 +37,8 @@ int vgic_guest(const uint8_t *code, const uint8_t *end, const uint8_t *vectors,
 void vgic_guest_free(int vgic, struct vcpu **vcpus, unsigned int count);
 
 /*
- * Sets VBAR_EL1, enables group 1 at the distributor and the CPU interface, lets all priorities through, and enables
- * all interrupts of this vCPU's redistributor and the first 32 SPIs. Uses X0 to X3.
+ * Sets VBAR_EL1, enables group 1 at the distributor and the CPU interface, lets all priorities through, enables
+ * all interrupts of this vCPU's redistributor and the first 32 SPIs, which become levels. Uses X0 to X3.
  */
 #define GIC_ON									\
 	"mov x0, #0x8000\n"							\
@@ -46,6 +46,8 @@ void vgic_guest_free(int vgic, struct vcpu **vcpus, unsigned int count);
 	"mov x1, #0x08000000\n"							\
 	"mov w0, #2\n"								\
 	"str w0, [x1]\n"							\
+	"str wzr, [x1, #0xc08]\n"						\
+	"str wzr, [x1, #0xc0c]\n"						\
 	"mov w0, #-1\n"								\
 	"str w0, [x1, #0x104]\n"						\
 	"mrs x2, mpidr_el1\n"							\

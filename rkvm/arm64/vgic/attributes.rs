@@ -181,7 +181,7 @@ impl Vgic {
     }
 
     /// Registers, which are accessed while no vCPU runs. `EINVAL` for a vCPU that does not exist, `EBUSY` if one runs or
-    /// the GIC is not initialised, `ENXIO` for a register that does not exist.
+    /// the GIC is not initialised, `ENOENT` for a register of the CPU interface that does not exist.
     fn registers(
         &self,
         request: Request,
@@ -295,7 +295,7 @@ impl Access<'_> {
             let word = value.read()?;
             self.with_gic(|gic| gic.distributor_set(offset, word))
         } else {
-            value.write(&self.with_gic(|gic| gic.distributor_get(offset))?)
+            value.write(&self.with_gic(|gic| Ok(gic.distributor_get(offset)))?)
         }
     }
 
@@ -303,19 +303,19 @@ impl Access<'_> {
         let (value, offset, vcpu) = (attribute.value, self.number.offset(), self.vcpu);
         if self.request == Request::Set {
             let word = value.read()?;
-            let effect = self.with_gic(|gic| gic.redistributor_set(vcpu, offset, word))?;
+            let effect = self.with_gic(|gic| Ok(gic.redistributor_set(vcpu, offset, word)))?;
             if effect != Effect::None {
                 self.vgic.finish(vcpu, effect, memory);
             }
             return Ok(());
         }
         let position = self.position;
-        let word = self.with_gic(|gic| gic.redistributor_get(vcpu, position, offset))?;
+        let word = self.with_gic(|gic| Ok(gic.redistributor_get(vcpu, position, offset)))?;
         value.write(&word)
     }
 
     fn cpu_interface(&self, attribute: &Attribute) -> Result {
-        let name = Name::from_encoding(self.number.sysreg()).ok_or(ENXIO)?;
+        let name = Name::from_encoding(self.number.sysreg()).ok_or(ENOENT)?;
         let (value, vcpu) = (attribute.value, self.vcpu);
         let features = host::features();
         if self.request == Request::Set {

@@ -150,7 +150,8 @@ impl Gic {
         let mut spis =
             KVVec::with_capacity(end.wrapping_sub(PRIVATE) as usize, GFP_KERNEL_ACCOUNT)?;
         for _ in PRIVATE..end {
-            spis.push(Irq::new(Trigger::Level, first_vcpu), GFP_KERNEL_ACCOUNT)?;
+            // Guests choose; C KVM begins with edges.
+            spis.push(Irq::new(Trigger::Edge, first_vcpu), GFP_KERNEL_ACCOUNT)?;
         }
         let mut this = Self {
             cpus,

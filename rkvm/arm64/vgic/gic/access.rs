@@ -231,12 +231,12 @@ impl Gic {
         }
     }
 
-    /// The lines of the 32 interrupts from `first` on, as a vCPU sees them: a bit each.
+    /// The lines of the 32 interrupts from `first` on, as a vCPU sees them: a bit each. Those of edges are low.
     pub fn line_levels(&self, vcpu: VcpuIndex, first: u32) -> u32 {
         (0..u32::BITS).fold(0, |levels, bit| {
             let high = line_of(vcpu, first, bit)
                 .and_then(|at| self.irq(at))
-                .is_some_and(|irq| irq.line);
+                .is_some_and(|irq| irq.line && irq.trigger == Trigger::Level);
             levels | u32::from(high) << bit
         })
     }

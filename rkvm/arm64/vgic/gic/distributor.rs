@@ -125,30 +125,27 @@ impl Gic {
         offset % 4 == 0 && Register::at(offset).is_some()
     }
 
-    /// The VMM reads a word of the distributor. `ENXIO` if there is none.
-    pub fn distributor_get(&self, offset: u32) -> Result<u32> {
-        if !Self::has_distributor_word(offset) {
-            return Err(ENXIO);
+    /// The VMM reads a word of the distributor: 0 where there is none, as C KVM has it.
+    pub fn distributor_get(&self, offset: u32) -> u32 {
+        match Register::at(offset) {
+            Some(register) if offset % 4 == 0 => self.read_register(register, 4, Accessor::Vmm),
+            _ => 0,
         }
-        let register = Register::at(offset).ok_or(ENXIO)?;
-        Ok(self.read_register(register, 4, Accessor::Vmm))
     }
 
-    /// The VMM writes a word of the distributor. `ENXIO` if there is none, `EINVAL` for a GICD_IIDR of another
+    /// The VMM writes a word of the distributor; nothing where there is none. `EINVAL` for a GICD_IIDR of another
     /// implementation, or a GICD_TYPER2 that is not the one read.
     pub fn distributor_set(&mut self, offset: u32, value: u32) -> Result {
-        if !Self::has_distributor_word(offset) {
-            return Err(ENXIO);
-        }
         if offset == offset::TYPER2 {
             return if value == 0 { Ok(()) } else { Err(EINVAL) };
         }
-        let register = Register::at(offset).ok_or(ENXIO)?;
-        if register == Register::Identity {
-            self.revision = revision_of(value)?;
-            return Ok(());
+        match Register::at(offset) {
+            Some(Register::Identity) => self.revision = revision_of(value)?,
+            Some(register) if offset % 4 == 0 => {
+                self.write_register(register, 4, Accessor::Vmm, value);
+            }
+            _ => (),
         }
-        self.write_register(register, 4, Accessor::Vmm, value);
         Ok(())
     }
 

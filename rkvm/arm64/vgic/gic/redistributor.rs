@@ -11,7 +11,6 @@ use super::{
     table_base::{sanitise, Attributes, Half},
     Gic, Revision,
 };
-use kernel::prelude::*;
 
 /// Bytes of one frame.
 pub const FRAME: u64 = 64 << 10;
@@ -192,32 +191,24 @@ impl Gic {
         offset % 4 == 0 && Register::at(offset).is_some()
     }
 
-    /// The VMM reads a word of a redistributor. `ENXIO` if there is none.
-    pub fn redistributor_get(
-        &self,
-        vcpu: VcpuIndex,
-        position: Position,
-        offset: u32,
-    ) -> Result<u32> {
-        if !Self::has_redistributor_word(offset) {
-            return Err(ENXIO);
+    /// The VMM reads a word of a redistributor: 0 where there is none, as C KVM has it.
+    pub fn redistributor_get(&self, vcpu: VcpuIndex, position: Position, offset: u32) -> u32 {
+        match Register::at(offset) {
+            Some(register) if offset % 4 == 0 => {
+                self.read_redistributor(vcpu, position, register, 4, Accessor::Vmm) as u32
+            }
+            _ => 0,
         }
-        let register = Register::at(offset).ok_or(ENXIO)?;
-        Ok(self.read_redistributor(vcpu, position, register, 4, Accessor::Vmm) as u32)
     }
 
-    /// The VMM writes a word of a redistributor. `ENXIO` if there is none.
-    pub fn redistributor_set(
-        &mut self,
-        vcpu: VcpuIndex,
-        offset: u32,
-        value: u32,
-    ) -> Result<Effect> {
-        if !Self::has_redistributor_word(offset) {
-            return Err(ENXIO);
+    /// The VMM writes a word of a redistributor; nothing where there is none.
+    pub fn redistributor_set(&mut self, vcpu: VcpuIndex, offset: u32, value: u32) -> Effect {
+        match Register::at(offset) {
+            Some(register) if offset % 4 == 0 => {
+                self.write_redistributor(vcpu, register, 4, Accessor::Vmm, value.into())
+            }
+            _ => Effect::None,
         }
-        let register = Register::at(offset).ok_or(ENXIO)?;
-        Ok(self.write_redistributor(vcpu, register, 4, Accessor::Vmm, value.into()))
     }
 
     fn read_redistributor(

@@ -44,7 +44,14 @@ impl Machine {
             // Both groups, no mask.
             this.gic.interface_mut(vcpu(index)).unwrap().vmcr = 0xff << 24 | 0b11;
         }
+        this.make_levels();
         this
+    }
+
+    /// SPIs follow their lines.
+    pub fn make_levels(&mut self) {
+        self.gic.distributor_write(0xc08, 4, 0);
+        self.gic.distributor_write(0xc0c, 4, 0);
     }
 
     /// GICD_CTLR.EnableGrp1, and all interrupts enabled.
