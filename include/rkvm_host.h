@@ -134,6 +134,8 @@ bool rkvm_tsc_is_stable(void);
 
 void rkvm_mask_exceptions(void);
 void rkvm_unmask_exceptions(void);
+void rkvm_clean_to_memory(void *start, unsigned long size);
+void rkvm_sync_instructions(void *start, unsigned long size);
 void rkvm_neon_begin(void);
 void rkvm_neon_end(void);
 u64 rkvm_sanitised_register(u32 op0, u32 op1, u32 crn, u32 crm, u32 op2);

@@ -9,7 +9,8 @@
 //! - `VmState`: what a VM has besides memory and vCPUs. `new`, `has_ioctl`, `ioctl`.
 //! - `Vcpu`: a virtual CPU's registers. `new`, `stats`, `has_ioctl`, `ioctl`, `run`.
 //! - `Device`: devices that KVM_CREATE_DEVICE makes. `is_kind`, `new`, `name`, `attribute`.
-//! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables.
+//! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables. Of the latter `root`, `limit`,
+//!   `largest_leaf`, `access`, `prepare`, `ordinary_memory`.
 //! - the limits below.
 
 #[cfg(CONFIG_ARM64)]

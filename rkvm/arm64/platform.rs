@@ -11,16 +11,17 @@ use crate::{
         running_timers::PhysicalPpis,
         stage2::MemoryType,
         sysreg::{name, SysReg},
+        traps::hcr,
         vgic::{self, gic::cpu_interface::Features},
         vmid::Vmids,
-        vtcr::{root_shape, AccessFlag, Stage2Caps},
+        vtcr::{root_shape, AccessFlag, GuestCaches, InstructionCaches, Stage2Caps},
         MAX_VCPUS, MAX_VCPU_ID,
     },
     host::{
-        arm64::{features, guest_irqs::GuestIrqs},
+        arm64::{caches, features, guest_irqs::GuestIrqs},
         bindings as uapi, cpu, not_supported,
     },
-    mmu::entry::{EntryFormat as _, Level, RootShape},
+    mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape},
     types::{Gfn, PAGE_SHIFT},
     uapi::UserAddress,
 };
@@ -43,9 +44,8 @@ pub struct Platform {
     _irqs: GuestIrqs,
 }
 
-const ID_AA64PFR0_EL1: SysReg = SysReg::new(3, 0, 0, 4, 0);
-const ID_AA64MMFR0_EL1: SysReg = SysReg::new(3, 0, 0, 7, 0);
-const ID_AA64MMFR1_EL1: SysReg = SysReg::new(3, 0, 0, 7, 1);
+/// CTR_EL0.DIC: instruction caches need no invalidation.
+const CTR_DIC: u64 = 1 << 29;
 
 /// A field of 4 bits.
 fn field(register: u64, shift: u32) -> u8 {
@@ -54,8 +54,8 @@ fn field(register: u64, shift: u32) -> u8 {
 
 impl Stage2Caps {
     fn read() -> Self {
-        let mmfr0 = features::sanitised(ID_AA64MMFR0_EL1);
-        let mmfr1 = features::sanitised(ID_AA64MMFR1_EL1);
+        let mmfr0 = features::sanitised(name::ID_AA64MMFR0_EL1);
+        let mmfr1 = features::sanitised(name::ID_AA64MMFR1_EL1);
         Self {
             pa_range: field(mmfr0, 0),
             vmid_bits: if field(mmfr1, 4) == 2 { 16 } else { 8 },
@@ -63,6 +63,16 @@ impl Stage2Caps {
                 AccessFlag::Hardware
             } else {
                 AccessFlag::Software
+            },
+            cacheability: if field(features::sanitised(name::ID_AA64MMFR2_EL1), 40) >= 1 {
+                GuestCaches::Forced
+            } else {
+                GuestCaches::Chosen
+            },
+            instructions: if features::sanitised(name::CTR_EL0) & CTR_DIC != 0 {
+                InstructionCaches::Coherent
+            } else {
+                InstructionCaches::Maintained
             },
         }
     }
@@ -90,7 +100,7 @@ impl Platform {
             pr_err!("the kernel's own KVM is active: boot with kvm-arm.mode=none\n");
             return Err(EBUSY);
         }
-        if field(features::sanitised(ID_AA64PFR0_EL1), 24) == 0 {
+        if field(features::sanitised(name::ID_AA64PFR0_EL1), 24) == 0 {
             pr_err!("guests cannot run here: the processors have no GICv3 interface\n");
             return Err(not_supported());
         }
@@ -118,6 +128,8 @@ impl Platform {
             ipa_bits,
             root,
             vtcr: self.stage2.vtcr(ipa_bits, root),
+            cacheability: self.stage2.cacheability,
+            instructions: self.stage2.instructions,
         })
     }
 
@@ -160,6 +172,8 @@ pub struct MemoryFormat {
     ipa_bits: u32,
     root: RootShape,
     vtcr: u64,
+    cacheability: GuestCaches,
+    instructions: InstructionCaches,
 }
 
 impl MemoryFormat {
@@ -193,8 +207,42 @@ impl MemoryFormat {
         Gfn::new(1 << (self.ipa_bits - PAGE_SHIFT))
     }
 
+    /// What a leaf that is made for an access may grant. Where instruction caches have to be maintained, an instruction
+    /// fetch shows when.
+    pub fn access(&self, wanted: Access) -> Access {
+        match self.instructions {
+            InstructionCaches::Coherent => Access::ALL,
+            InstructionCaches::Maintained if wanted.contains(Access::EXECUTE) => Access::ALL,
+            InstructionCaches::Maintained => Access::ALL.without(Access::EXECUTE),
+        }
+    }
+
+    /// Makes memory ready to be mapped: what the host has written is where the guest will look for it.
+    pub fn prepare(&self, leaf: &Leaf<MemoryType>, level: Level) {
+        let (hpa, bytes) = (leaf.frame.base(), level.pages() << PAGE_SHIFT);
+        if self.cacheability == GuestCaches::Chosen {
+            caches::clean_to_memory(hpa, bytes);
+        }
+        let executable = leaf.access.contains(Access::EXECUTE);
+        if executable && self.instructions == InstructionCaches::Maintained {
+            caches::sync_instructions(hpa, bytes);
+        }
+    }
+
     /// The memory type of RAM.
     pub fn ordinary_memory(&self) -> MemoryType {
-        MemoryType::WRITE_BACK
+        match self.cacheability {
+            GuestCaches::Forced => MemoryType::FORCED_WRITE_BACK,
+            GuestCaches::Chosen => MemoryType::WRITE_BACK,
+        }
+    }
+
+    /// HCR_EL2 of a vCPU after a reset. A guest whose caches are its own is watched until it turns them on.
+    pub fn hcr(&self) -> u64 {
+        hcr::GUEST
+            | match self.cacheability {
+                GuestCaches::Forced => hcr::FWB,
+                GuestCaches::Chosen => 0,
+            }
     }
 }

@@ -3,7 +3,7 @@
 //! Stage-2 translation tables: descriptors of VMSAv8-64 with the 4 KiB granule.
 //!
 //! Architecture level 0 is [`Level::P4d`], level 3 is [`Level::Pte`]. Which level a table starts at is the business of
-//! `vtcr.rs`. Nothing here needs an optional feature: FEAT_LPA2 and FEAT_S2FWB are taken to be off, and FEAT_HAFDBS
+//! `vtcr.rs`. Nothing here needs an optional feature: FEAT_LPA2 is taken to be off, and FEAT_HAFDBS
 //! changes nothing but who sets AF.
 //!
 //! Source: Arm ARM (DDI 0487), D8.3 "Translation table descriptor formats", D8.4 "Memory access
@@ -74,6 +74,13 @@ impl MemoryType {
     pub const WRITE_BACK: Self = Self::Normal {
         outer: Cacheability::WriteBack,
         inner: Cacheability::WriteBack,
+    };
+
+    /// With HCR_EL2.FWB set the encodings mean something else; this one is ordinary memory, cached throughout, whatever
+    /// the guest's tables say (DDI 0487, D8.6.6).
+    pub const FORCED_WRITE_BACK: Self = Self::Normal {
+        outer: Cacheability::NonCacheable,
+        inner: Cacheability::WriteThrough,
     };
 }
 

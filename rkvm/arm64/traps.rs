@@ -69,6 +69,9 @@ pub mod hcr {
     /// Synchronous external aborts go to EL2.
     pub const TEA: u64 = 1 << 37;
 
+    /// Stage 2 decides how memory is cached.
+    pub const FWB: u64 = 1 << 46;
+
     /// What every guest runs with.
     pub const GUEST: u64 = VM
         | SWIO

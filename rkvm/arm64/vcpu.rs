@@ -99,7 +99,7 @@ impl Vcpu {
                 regs: CoreRegs::RESET,
                 el1: El1Regs::RESET,
                 fpsimd: KBox::new(Fpsimd::RESET, GFP_KERNEL_ACCOUNT)?,
-                hcr: hcr::GUEST,
+                hcr: vm.mmu().format().hcr(),
                 counters: Arc::new(Counters::new(name), GFP_KERNEL_ACCOUNT)?,
                 serror: 0,
                 kept,
@@ -168,7 +168,7 @@ impl Core {
         self.el1 = El1Regs::RESET;
         *self.fpsimd = Fpsimd::RESET;
         self.interrupts.reset();
-        self.hcr = hcr::GUEST;
+        self.hcr = self.vm.mmu().format().hcr();
         self.pending = Pending::None;
     }
 

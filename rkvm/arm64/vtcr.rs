@@ -20,6 +20,28 @@ pub struct Stage2Caps {
     pub vmid_bits: u32,
     /// The processor sets access flags by itself.
     pub access_flag: AccessFlag,
+    /// Who decides how the guest's memory is cached.
+    pub cacheability: GuestCaches,
+    /// Who keeps instruction caches up to date.
+    pub instructions: InstructionCaches,
+}
+
+/// Who decides whether a guest's access to ordinary memory goes through the caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestCaches {
+    /// Stage 2 forces it (FEAT_S2FWB).
+    Forced,
+    /// The guest, which starts with its caches off: what the host has in its caches must be in memory.
+    Chosen,
+}
+
+/// Who keeps instruction caches up to date when memory is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstructionCaches {
+    /// The processor: CTR_EL0.DIC.
+    Coherent,
+    /// Software.
+    Maintained,
 }
 
 /// Who sets the access flag of a mapping.

@@ -2,6 +2,7 @@
 
 //! The arm64 host: what its processors have, its exceptions, its vector registers.
 
+pub mod caches;
 pub mod clocks;
 pub mod cpus;
 pub mod exceptions;

@@ -14,6 +14,8 @@
 #include <linux/timekeeping.h>
 
 #include <asm/arch_gicv3.h>
+#include <asm/cache.h>
+#include <asm/cacheflush.h>
 #include <asm/cpufeature.h>
 #include <asm/daifflags.h>
 #include <asm/neon.h>
@@ -30,6 +32,28 @@ notrace void rkvm_mask_exceptions(void)
 notrace void rkvm_unmask_exceptions(void)
 {
 	local_daif_restore(DAIF_PROCCTX_NOIRQ);
+}
+
+/* By line; the barrier orders it before what is mapped next. */
+void rkvm_clean_to_memory(void *start, unsigned long size)
+{
+	unsigned long line = cache_line_size_of_cpu();
+	unsigned long at = (unsigned long)start;
+	unsigned long end = at + size;
+
+	for (; at < end; at += line)
+		asm volatile("dc civac, %0" : : "r"(at) : "memory");
+	dsb(sy);
+}
+
+void rkvm_sync_instructions(void *start, unsigned long size)
+{
+	unsigned long at = (unsigned long)start;
+
+	caches_clean_inval_pou(at, at + size);
+	/* Where lines are found by virtual address, those of another address hold the same memory. */
+	if (SYS_FIELD_GET(CTR_EL0, L1Ip, read_sanitised_ftr_reg(SYS_CTR_EL0)) != CTR_EL0_L1Ip_PIPT)
+		icache_inval_all_pou();
 }
 
 void rkvm_neon_begin(void)

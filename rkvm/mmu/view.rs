@@ -152,6 +152,7 @@ impl View {
     fn map(&mut self, mmu: &Mmu, target: &Target, page: &UserPage, sequence: Sequence) -> Attempt {
         let format = &mmu.shared.format;
         let level = target.level(page, format);
+        format.prepare(&target.leaf(page, level, format), level);
         let removed = {
             let mut state = mmu.shared.state.lock();
             if !self.is_current(mmu) || !mmu.subscription.is_current(sequence, target.hvas(level)) {
@@ -352,7 +353,7 @@ impl Target {
         level: Level,
         format: &MemoryFormat,
     ) -> Leaf<crate::arch::MemoryType> {
-        let mut access = Access::ALL;
+        let mut access = format.access(self.wanted);
         if page.intent() == Intent::Read {
             access = access.without(Access::WRITE);
         }

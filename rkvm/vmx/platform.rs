@@ -14,7 +14,7 @@ use crate::{
             virtualization::{self, EmergencyRegistration, Power, PowerRegistration},
         },
     },
-    mmu::entry::{EntryFormat as _, Level, RootShape},
+    mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape},
     types::{Gfn, Hpa, PAGE_SHIFT, PAGE_SIZE},
     uapi::UserAddress,
     vmx::{
@@ -399,6 +399,14 @@ impl MemoryFormat {
             tables: 1,
         }
     }
+
+    /// What a leaf that is made for an access may grant: everything, if it may be written.
+    pub fn access(&self, _wanted: Access) -> Access {
+        Access::ALL
+    }
+
+    /// Makes memory ready to be mapped: caches are coherent on x86.
+    pub fn prepare(&self, _leaf: &Leaf<MemoryType>, _level: Level) {}
 
     /// The memory type of RAM.
     pub fn ordinary_memory(&self) -> MemoryType {

@@ -3,13 +3,17 @@
 //! VTCR_EL2 and the roots of stage-2 tables.
 
 use kernel::error::code::EINVAL;
-use rkvm_host::arm64::vtcr::{root_shape, AccessFlag, Stage2Caps};
+use rkvm_host::arm64::vtcr::{
+    root_shape, AccessFlag, GuestCaches, InstructionCaches, Stage2Caps,
+};
 use rkvm_host::mmu::entry::Level;
 
 const CAPS: Stage2Caps = Stage2Caps {
     pa_range: 5,
     vmid_bits: 16,
     access_flag: AccessFlag::Hardware,
+    cacheability: GuestCaches::Chosen,
+    instructions: InstructionCaches::Coherent,
 };
 
 #[test]
@@ -59,6 +63,7 @@ fn fields() {
         pa_range: 2,
         vmid_bits: 8,
         access_flag: AccessFlag::Software,
+        ..CAPS
     };
     assert_eq!(
         plain.vtcr(40, root_shape(40)),
