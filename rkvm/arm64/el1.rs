@@ -9,10 +9,11 @@
 use crate::arm64::sysreg::SysReg;
 
 /// Calls a macro with the table: a name, its documentation, the encoding that the guest uses, and the name by which
-/// the kernel reaches the guest's register.
+/// the kernel reaches the guest's register. The second part is keys of pointer authentication, which not every
+/// processor has; the first key is not among them, since the world switch itself exchanges it.
 macro_rules! with_el1_registers {
     ($callback:ident) => {
-        $callback! {
+        $callback! {{
             /// SCTLR_EL1: MMU, caches, alignment.
             Sctlr = (3, 0, 1, 0, 0), "S3_5_C1_C0_0";
             /// CPACR_EL1: use of the floating point unit.
@@ -55,34 +56,69 @@ macro_rules! with_el1_registers {
             TpidrEl0 = (3, 3, 13, 0, 2), "S3_3_C13_C0_2";
             /// TPIDRRO_EL0.
             TpidrroEl0 = (3, 3, 13, 0, 3), "S3_3_C13_C0_3";
-        }
+        } {
+            /// APIBKeyLo_EL1.
+            ApibLo = (3, 0, 2, 1, 2), "S3_0_C2_C1_2";
+            /// APIBKeyHi_EL1.
+            ApibHi = (3, 0, 2, 1, 3), "S3_0_C2_C1_3";
+            /// APDAKeyLo_EL1.
+            ApdaLo = (3, 0, 2, 2, 0), "S3_0_C2_C2_0";
+            /// APDAKeyHi_EL1.
+            ApdaHi = (3, 0, 2, 2, 1), "S3_0_C2_C2_1";
+            /// APDBKeyLo_EL1.
+            ApdbLo = (3, 0, 2, 2, 2), "S3_0_C2_C2_2";
+            /// APDBKeyHi_EL1.
+            ApdbHi = (3, 0, 2, 2, 3), "S3_0_C2_C2_3";
+            /// APGAKeyLo_EL1.
+            ApgaLo = (3, 0, 2, 3, 0), "S3_0_C2_C3_0";
+            /// APGAKeyHi_EL1.
+            ApgaHi = (3, 0, 2, 3, 1), "S3_0_C2_C3_1";
+        }}
     };
 }
 
 macro_rules! define {
-    ($($(#[$doc:meta])* $name:ident = ($op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal), $asm:literal;)*) => {
+    (
+        { $($(#[$doc:meta])* $name:ident = ($op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal), $asm:literal;)* }
+        { $($(#[$key_doc:meta])* $key:ident = ($key_op0:literal, $key_op1:literal, $key_crn:literal, $key_crm:literal, $key_op2:literal), $key_asm:literal;)* }
+    ) => {
         /// One of the registers.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum El1Reg {
             $($(#[$doc])* $name,)*
+            $($(#[$key_doc])* $key,)*
+            /// APIAKeyLo_EL1.
+            ApiaLo,
+            /// APIAKeyHi_EL1.
+            ApiaHi,
         }
 
         impl El1Reg {
             /// All of them.
-            pub const ALL: [Self; COUNT] = [$(Self::$name),*];
+            pub const ALL: [Self; COUNT] = [$(Self::$name,)* $(Self::$key,)* Self::ApiaLo, Self::ApiaHi];
 
             /// How the guest names it.
             pub const fn encoding(self) -> SysReg {
                 match self {
                     $(Self::$name => SysReg::new($op0, $op1, $crn, $crm, $op2),)*
+                    $(Self::$key => SysReg::new($key_op0, $key_op1, $key_crn, $key_crm, $key_op2),)*
+                    Self::ApiaLo => SysReg::new(3, 0, 2, 1, 0),
+                    Self::ApiaHi => SysReg::new(3, 0, 2, 1, 1),
                 }
             }
         }
-
-        /// How many there are.
-        const COUNT: usize = [$($op0),*].len();
     };
 }
+
+impl El1Reg {
+    /// Whether it is half a key of pointer authentication.
+    pub const fn is_key(self) -> bool {
+        self as usize >= Self::ApibLo as usize
+    }
+}
+
+/// How many there are.
+const COUNT: usize = El1Reg::ApiaHi as usize + 1;
 
 with_el1_registers!(define);
 #[allow(
@@ -113,6 +149,13 @@ impl El1Regs {
         values[El1Reg::Sctlr as usize] = SCTLR_RESET;
         Self(values)
     };
+}
+
+impl El1Regs {
+    /// The key that the world switch exchanges.
+    pub fn first_key(&mut self) -> Option<&mut [u64; 2]> {
+        self.0.last_chunk_mut()
+    }
 }
 
 impl El1Access for El1Regs {

@@ -22,7 +22,7 @@ pub enum Exit {
 }
 
 extern "C" {
-    fn rkvm_arm64_enter(regs: *mut CoreRegs) -> u64;
+    fn rkvm_arm64_enter(regs: *mut CoreRegs, key: *mut [u64; 2]) -> u64;
 }
 
 // `world_switch.S` knows where they are.
@@ -33,12 +33,13 @@ const _: () = assert!(
         && offset_of!(CoreRegs, pstate) == 264
 );
 
-/// Runs the guest until it is left.
+/// Runs the guest until it is left. `key` is its APIAKey_EL1, if it can sign pointers.
 #[inline]
-pub fn enter(_world: &InGuestWorld<'_>, regs: &mut CoreRegs) -> Exit {
+pub fn enter(_world: &InGuestWorld<'_>, regs: &mut CoreRegs, key: Option<&mut [u64; 2]>) -> Exit {
+    let key = key.map_or(core::ptr::null_mut(), core::ptr::from_mut);
     // SAFETY: all exceptions are masked, and HCR_EL2 lets a return to EL1 or EL0 go to the guest, whose memory is
-    // behind stage 2. Every way out of it comes back to this call with the registers of the host.
-    match unsafe { rkvm_arm64_enter(regs) } {
+    // behind stage 2; keys are switched where the processor has them. Every way out of it comes back to this call with the registers of the host.
+    match unsafe { rkvm_arm64_enter(regs, key) } {
         0 => Exit::Synchronous,
         1 => Exit::Interrupt,
         2 => Exit::SError,

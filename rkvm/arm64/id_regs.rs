@@ -129,6 +129,23 @@ impl HostIds {
         }
     }
 
+    /// Whether guests can sign pointers: addresses and generic data, by one algorithm each.
+    pub fn pointer_authentication(&self) -> PointerAuthentication {
+        let (isar1, isar2) = (
+            self.get(name::ID_AA64ISAR1_EL1),
+            self.get(name::ID_AA64ISAR2_EL1),
+        );
+        let address =
+            isar1 & rule::ISAR1_ADDRESS_KEYS != 0 || isar2 & rule::ISAR2_ADDRESS_KEYS != 0;
+        let generic =
+            isar1 & rule::ISAR1_GENERIC_KEYS != 0 || isar2 & rule::ISAR2_GENERIC_KEYS != 0;
+        if address && generic {
+            PointerAuthentication::Present
+        } else {
+            PointerAuthentication::Absent
+        }
+    }
+
     /// Whether processors have the RAS extension: SErrors can have a syndrome.
     pub fn has_ras(&self) -> bool {
         value(self.get(name::ID_AA64PFR0_EL1), at::PFR0_RAS) != 0

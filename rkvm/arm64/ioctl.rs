@@ -8,7 +8,7 @@ mod one_reg;
 
 use crate::{
     arm64::{
-        features::{Features, PointerAuthentication, Start},
+        features::{Features, Start},
         processors::Activity,
         vcpu::{Core, Vcpu},
     },
@@ -74,17 +74,14 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
     Ok(0)
 }
 
-/// The world switch leaves the keys of pointer authentication to the host.
-const SIGNING: PointerAuthentication = PointerAuthentication::Absent;
-
 /// KVM_ARM_VCPU_INIT: chooses the features, and resets. `EINVAL` for another target, features that are not there, and
 /// others than before, or than those of other vCPUs; `ENOENT` for features that have no meaning.
 fn init(core: &mut Core, init: &uapi::kvm_vcpu_init) -> Result {
     if init.target != uapi::KVM_ARM_TARGET_GENERIC_V8 {
         return Err(EINVAL);
     }
-    let (features, start) = Features::parse(init.features, SIGNING)?;
     let host = core.host_ids();
+    let (features, start) = Features::parse(init.features, host.pointer_authentication())?;
     core.vm
         .arch()
         .machine()

@@ -6,13 +6,20 @@
 #![expect(unsafe_code)]
 
 use crate::{
-    arm64::el1::{with_el1_registers, El1Access, El1Reg, El1Regs},
+    arm64::{
+        el1::{with_el1_registers, El1Access, El1Reg, El1Regs},
+        features::PointerAuthentication,
+    },
     host::cpu::{Cpu, PreemptOff},
 };
 use core::arch::asm;
 
 macro_rules! define_access {
-    ($($(#[$doc:meta])* $name:ident = $encoding:tt, $asm:literal;)*) => {
+    (
+        { $($(#[$doc:meta])* $name:ident = $encoding:tt, $asm:literal;)* }
+        { $($(#[$key_doc:meta])* $key:ident = $key_encoding:tt, $key_asm:literal;)* }
+    ) => {
+        /// The first key is the kernel's own while it runs: the guest's is not to be found here.
         #[inline(always)]
         fn read(register: El1Reg) -> u64 {
             let value;
@@ -21,6 +28,11 @@ macro_rules! define_access {
                 $(El1Reg::$name => unsafe {
                     asm!(concat!("mrs {}, ", $asm), out(reg) value, options(nomem, nostack, preserves_flags));
                 },)*
+                // SAFETY: likewise.
+                $(El1Reg::$key => unsafe {
+                    asm!(concat!("mrs {}, ", $key_asm), out(reg) value, options(nomem, nostack, preserves_flags));
+                },)*
+                El1Reg::ApiaLo | El1Reg::ApiaHi => value = 0,
             }
             value
         }
@@ -33,6 +45,11 @@ macro_rules! define_access {
                 $(El1Reg::$name => unsafe {
                     asm!(concat!("msr ", $asm, ", {}"), in(reg) value, options(nomem, nostack, preserves_flags));
                 },)*
+                // SAFETY: likewise; the kernel signs by the first key alone.
+                $(El1Reg::$key => unsafe {
+                    asm!(concat!("msr ", $key_asm, ", {}"), in(reg) value, options(nomem, nostack, preserves_flags));
+                },)*
+                El1Reg::ApiaLo | El1Reg::ApiaHi => (),
             }
         }
 
@@ -45,6 +62,9 @@ macro_rules! define_access {
         fn read_all(registers: &mut El1Regs) {
             $(registers.set(El1Reg::$name, read(El1Reg::$name));)*
         }
+
+        /// All keys but the first.
+        const KEYS: [El1Reg; [$($key_asm),*].len()] = [$(El1Reg::$key),*];
     };
 }
 
@@ -61,16 +81,28 @@ pub struct Loaded {
 struct ThreadRegisters {
     tpidr: u64,
     tpidrro: u64,
+    /// Where the guest can sign pointers.
+    keys: Option<[u64; KEYS.len()]>,
 }
 
 impl Loaded {
-    /// Loads the registers. They come back by [`Loaded::leave`].
-    pub fn enter(here: PreemptOff, registers: &El1Regs) -> Self {
+    /// Loads the registers, those of pointer authentication where the guest has that. They come back by
+    /// [`Loaded::leave`].
+    pub fn enter(here: PreemptOff, registers: &El1Regs, signing: PointerAuthentication) -> Self {
         let thread = ThreadRegisters {
             tpidr: read(El1Reg::TpidrEl0),
             tpidrro: read(El1Reg::TpidrroEl0),
+            keys: match signing {
+                PointerAuthentication::Present => Some(KEYS.map(read)),
+                PointerAuthentication::Absent => None,
+            },
         };
         write_all(&here, registers);
+        if thread.keys.is_some() {
+            for key in KEYS {
+                write(&here, key, registers.get(key));
+            }
+        }
         Self { here, thread }
     }
 
@@ -79,6 +111,12 @@ impl Loaded {
         read_all(registers);
         write(&self.here, El1Reg::TpidrEl0, self.thread.tpidr);
         write(&self.here, El1Reg::TpidrroEl0, self.thread.tpidrro);
+        if let Some(keys) = self.thread.keys {
+            for (key, of_thread) in KEYS.into_iter().zip(keys) {
+                registers.set(key, read(key));
+                write(&self.here, key, of_thread);
+            }
+        }
     }
 
     /// Where it is.

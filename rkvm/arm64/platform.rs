@@ -156,6 +156,12 @@ impl Platform {
             | uapi::KVM_CAP_STEAL_TIME
             | uapi::KVM_CAP_PTP_KVM => 1,
             uapi::KVM_CAP_ARM_INJECT_SERROR_ESR => self.host.has_ras().into(),
+            uapi::KVM_CAP_ARM_PTRAUTH_ADDRESS | uapi::KVM_CAP_ARM_PTRAUTH_GENERIC => {
+                match self.host.pointer_authentication() {
+                    PointerAuthentication::Present => 1,
+                    PointerAuthentication::Absent => 0,
+                }
+            }
             uapi::KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES => 1 << uapi::KVM_ARM_FEATURE_ID_RANGE,
             uapi::KVM_CAP_ARM_VM_IPA_SIZE => self.stage2.pa_bits() as isize,
             uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,

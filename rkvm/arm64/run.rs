@@ -12,6 +12,7 @@ use crate::{
         counters::Event,
         enter,
         exit::{FaultStatus, Syndrome},
+        features::PointerAuthentication,
         handle,
         loaded::Loaded,
         processors::Activity,
@@ -152,12 +153,13 @@ impl Core {
         if self.hcr & hcr::VSE != 0 && self.host_ids().has_ras() {
             registers::VsesrEl2::write(&here, self.serror);
         }
-        let loaded = Loaded::enter(here, &self.el1);
+        let signing = self.pointer_authentication();
+        let loaded = Loaded::enter(here, &self.el1, signing);
         self.counters.count(Event::Load);
         self.interrupts.enter(loaded.here());
 
         let leave = loop {
-            let leave = self.section(&loaded);
+            let leave = self.section(&loaded, signing);
             self.log(&leave);
             match leave {
                 Leave::Interrupt => (),
@@ -216,7 +218,7 @@ impl Core {
     }
 
     /// The innermost scope.
-    fn section(&mut self, loaded: &Loaded) -> Leave {
+    fn section(&mut self, loaded: &Loaded, signing: PointerAuthentication) -> Leave {
         let mut irq_off = loaded.here().irq_off();
         if irq_off.work_pending() {
             return Leave::Work;
@@ -238,7 +240,11 @@ impl Core {
 
         let leave = loop {
             self.interrupts.prepare(loaded.here());
-            let exit = enter::enter(&world, &mut self.regs);
+            let key = match signing {
+                PointerAuthentication::Present => self.el1.first_key(),
+                PointerAuthentication::Absent => None,
+            };
+            let exit = enter::enter(&world, &mut self.regs, key);
             self.counters.count(Event::Exit);
             if let Some(leave) = handle::handle(self, loaded, &world, exit) {
                 break leave;

@@ -69,6 +69,10 @@ pub mod hcr {
     /// Synchronous external aborts go to EL2.
     pub const TEA: u64 = 1 << 37;
 
+    /// Keys of pointer authentication do not trap.
+    pub const APK: u64 = 1 << 40;
+    /// Instructions of pointer authentication do not trap.
+    pub const API: u64 = 1 << 41;
     /// Stage 2 decides how memory is cached.
     pub const FWB: u64 = 1 << 46;
 

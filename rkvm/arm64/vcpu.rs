@@ -7,7 +7,7 @@ use crate::{
         counters::{Counters, Event},
         device_access::Pending,
         el1::El1Regs,
-        features::Features,
+        features::{Features, PointerAuthentication},
         fpsimd::Fpsimd,
         id_regs::HostIds,
         interrupts::Interrupts,
@@ -169,6 +169,9 @@ impl Core {
         *self.fpsimd = Fpsimd::RESET;
         self.interrupts.reset();
         self.hcr = self.vm.mmu().format().hcr();
+        if self.pointer_authentication() == PointerAuthentication::Present {
+            self.hcr |= hcr::API | hcr::APK;
+        }
         self.pending = Pending::None;
     }
 
@@ -189,6 +192,14 @@ impl Core {
             self.fixed = Some(self.vm.arch().machine().lock().fix(gic)?);
         }
         Ok(())
+    }
+
+    /// Whether the guest can sign pointers.
+    pub fn pointer_authentication(&self) -> PointerAuthentication {
+        self.features.map_or(
+            PointerAuthentication::Absent,
+            Features::pointer_authentication,
+        )
     }
 
     /// MIDR_EL1.

@@ -2,13 +2,14 @@
 /*
  * The world switch.
  *
- * u64 rkvm_arm64_enter(struct core_regs *regs)
+ * u64 rkvm_arm64_enter(struct core_regs *regs, u64 key[2])
  *
  * Enters the guest and returns how it was left, one of the RKVM_EXIT_ values below. All exceptions are masked;
  * HCR_EL2 and everything else that says what the guest may do is set.
  *
- * Switched here: X0 to X30, SP_EL0 (the host's `current`), PC, PSTATE and the vectors of EL2. SP_EL2 stays: the guest
- * cannot touch it, so that an exit finds the stack as the entry left it. The layout of regs is that of CoreRegs in
+ * Switched here: X0 to X30, SP_EL0 (the host's `current`), PC, PSTATE and the vectors of EL2; and, if key is not NULL,
+ * APIAKey_EL1, by which the host's functions sign their return addresses. SP_EL2 stays: the guest cannot touch it, so
+ * that an exit finds the stack as the entry left it. The layout of regs is that of CoreRegs in
  * rkvm/arm64/regs.rs, the values of RKVM_EXIT_ those of Exit in rkvm/arm64/enter.rs.
  */
 #include <linux/linkage.h>
@@ -31,7 +32,9 @@
 #define FRAME_X19	16	/* to X28 */
 #define FRAME_X18	96	/* and regs */
 #define FRAME_HOST	112	/* the host's SP_EL0 and VBAR_EL2 */
-#define FRAME_SIZE	128
+#define FRAME_KEY	128	/* the host's APIAKey_EL1 */
+#define FRAME_GUEST_KEY	144	/* key */
+#define FRAME_SIZE	160
 
 /* What a vector pushes. */
 #define PUSHED		16
@@ -52,11 +55,20 @@ SYM_FUNC_START(rkvm_arm64_enter)
 	stp	x18, x0, [sp, #FRAME_X18]
 
 	/* What is pending now is the host's: no need to go in for it, and an SError must not count as the guest's. */
-	mrs	x1, isr_el1
-	cbz	x1, 1f
+	mrs	x2, isr_el1
+	cbz	x2, 1f
 	mov	x0, #RKVM_EXIT_IRQ
 	b	.Lreturn
 1:
+	str	x1, [sp, #FRAME_GUEST_KEY]
+	cbz	x1, 2f
+	mrs_s	x2, SYS_APIAKEYLO_EL1
+	mrs_s	x3, SYS_APIAKEYHI_EL1
+	stp	x2, x3, [sp, #FRAME_KEY]
+	ldp	x2, x3, [x1]
+	msr_s	SYS_APIAKEYLO_EL1, x2
+	msr_s	SYS_APIAKEYHI_EL1, x3
+2:
 	mrs	x1, sp_el0
 	mrs	x2, vbar_el1
 	stp	x1, x2, [sp, #FRAME_HOST]
@@ -117,6 +129,15 @@ SYM_INNER_LABEL(rkvm_arm64_exit, SYM_L_LOCAL)
 	stp	x2, x3, [x0, #REGS_SP_EL0]
 	str	x4, [x0, #REGS_PSTATE]
 
+	ldr	x4, [sp, #FRAME_GUEST_KEY]
+	cbz	x4, 3f
+	mrs_s	x2, SYS_APIAKEYLO_EL1
+	mrs_s	x3, SYS_APIAKEYHI_EL1
+	stp	x2, x3, [x4]
+	ldp	x2, x3, [sp, #FRAME_KEY]
+	msr_s	SYS_APIAKEYLO_EL1, x2
+	msr_s	SYS_APIAKEYHI_EL1, x3
+3:
 	ldp	x2, x3, [sp, #FRAME_HOST]
 	msr	sp_el0, x2
 	msr	vbar_el1, x3

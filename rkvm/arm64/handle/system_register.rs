@@ -51,6 +51,10 @@ pub fn trapped(core: &mut Core, mut loaded: &Loaded, syndrome: Syndrome) -> Opti
     );
     let read = match effect {
         Effect::Done(value) => value,
+        // Keys trap where the guest has no pointer authentication.
+        Effect::El1(register) if register.is_key() => {
+            return super::undefined(core, loaded, syndrome);
+        }
         Effect::El1(register) => match operation {
             Operation::Read => loaded.get(register),
             Operation::Write(value) => {

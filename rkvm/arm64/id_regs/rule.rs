@@ -36,13 +36,13 @@ pub(super) struct Rule {
 }
 
 /// ID_AA64ISAR1_EL1.API and APA: signed addresses.
-const ISAR1_ADDRESS_KEYS: u64 = nibbles(&[8, 4]);
+pub(super) const ISAR1_ADDRESS_KEYS: u64 = nibbles(&[8, 4]);
 /// ID_AA64ISAR1_EL1.GPI and GPA: signed data.
-const ISAR1_GENERIC_KEYS: u64 = nibbles(&[28, 24]);
+pub(super) const ISAR1_GENERIC_KEYS: u64 = nibbles(&[28, 24]);
 /// ID_AA64ISAR2_EL1.APA3.
-const ISAR2_ADDRESS_KEYS: u64 = nibbles(&[12]);
+pub(super) const ISAR2_ADDRESS_KEYS: u64 = nibbles(&[12]);
 /// ID_AA64ISAR2_EL1.GPA3.
-const ISAR2_GENERIC_KEYS: u64 = nibbles(&[8]);
+pub(super) const ISAR2_GENERIC_KEYS: u64 = nibbles(&[8]);
 
 const ALL_BITS: u64 = u64::MAX;
 /// Registers of AArch32 have 32 bits.

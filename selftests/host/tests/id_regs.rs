@@ -139,12 +139,17 @@ fn guests_of_a_neoverse_n1() {
         assert_eq!(seen(register), host.get(register), "{register:?}");
     }
     assert_eq!(host.aarch32(), Aarch32::AtEl0);
+    assert_eq!(host.pointer_authentication(), PointerAuthentication::Absent);
     assert!(host.predictors_are_safe() && !host.history_is_safe());
 }
 
 #[test]
 fn guests_of_a_neoverse_v1() {
     let host = host(V1);
+    assert_eq!(
+        host.pointer_authentication(),
+        PointerAuthentication::Present
+    );
     let without = IdRegs::new(&host, plain());
     let with = IdRegs::new(&host, signing());
     assert_eq!(without.get(ID_AA64ISAR1_EL1), Some(0x0011_1001_0021_1002));

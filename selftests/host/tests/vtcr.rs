@@ -3,9 +3,7 @@
 //! VTCR_EL2 and the roots of stage-2 tables.
 
 use kernel::error::code::EINVAL;
-use rkvm_host::arm64::vtcr::{
-    root_shape, AccessFlag, GuestCaches, InstructionCaches, Stage2Caps,
-};
+use rkvm_host::arm64::vtcr::{root_shape, AccessFlag, GuestCaches, InstructionCaches, Stage2Caps};
 use rkvm_host::mmu::entry::Level;
 
 const CAPS: Stage2Caps = Stage2Caps {
