@@ -6,7 +6,7 @@
 //!
 //! - `Platform`: the processors' virtualization support, held while the module is loaded. `enable`,
 //!   `system_ioctl`, `check_extension`, and `memory_format` of a machine type (`EINVAL` for one that it lacks).
-//! - `VmState`: what a VM has besides memory and vCPUs. `new`, `has_ioctl`, `ioctl`.
+//! - `VmState`: what a VM has besides memory and vCPUs. `new`, `check_extension`, `has_ioctl`, `ioctl`.
 //! - `Vcpu`: a virtual CPU's registers. `new`, `stats`, `has_ioctl`, `ioctl`, `run`.
 //! - `Device`: devices that KVM_CREATE_DEVICE makes. `is_kind`, `new`, `name`, `attribute`.
 //! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables. Of the latter `root`, `limit`,

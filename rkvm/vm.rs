@@ -161,7 +161,11 @@ impl Vm {
             }
             uapi::RKVM_GET_STATS_FD => stats_file::create(c"kvm-vm-stats", this.clone()),
             uapi::RKVM_CREATE_DEVICE => device::create(this, UserAddress::new(arg)),
-            uapi::RKVM_CHECK_EXTENSION => Ok(check_extension(&this.platform, arg)),
+            uapi::RKVM_CHECK_EXTENSION => {
+                let own = u32::try_from(arg).ok();
+                let own = own.and_then(|extension| this.arch.check_extension(extension));
+                Ok(own.unwrap_or_else(|| check_extension(&this.platform, arg)))
+            }
             _ => arch::VmState::ioctl(this, cmd, UserAddress::new(arg)),
         }
     }

@@ -74,6 +74,27 @@ TEST(max_vcpu_id_and_the_first_vcpu)
 	EXPECT_OK(ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 7));
 }
 
+/* What the timers of the local APICs count: 1 GHz, unless the VMM says otherwise before there are vCPUs. */
+TEST(bus_cycles)
+{
+	enum { CAP = KVM_CAP_X86_APIC_BUS_CYCLES_NS, LONGEST = 33554432 };
+	struct vm *vm = vm_create();
+
+	EXPECT_EQ(kvm_check(vm->kvm, CAP), 1);
+	EXPECT_EQ(kvm_check(vm->fd, CAP), 1);
+	EXPECT_ERRNO(enable(vm->fd, CAP, 0), EINVAL);
+	EXPECT_ERRNO(enable(vm->fd, CAP, LONGEST + 1), EINVAL);
+	EXPECT_ERRNO(enable(vm->fd, CAP, UINT64_MAX), EINVAL);
+	EXPECT_ERRNO(enable(vm->fd, CAP, 40), ENXIO);
+	ASSERT_OK(ioctl(vm->fd, KVM_CREATE_IRQCHIP));
+	EXPECT_OK(enable(vm->fd, CAP, LONGEST));
+	EXPECT_OK(enable(vm->fd, CAP, 40));
+	EXPECT_EQ(kvm_check(vm->fd, CAP), 40);
+	EXPECT_EQ(kvm_check(vm->kvm, CAP), 1);
+	vcpu_new(vm, 0);
+	EXPECT_ERRNO(enable(vm->fd, CAP, 20), EINVAL);
+}
+
 TEST(quirks)
 {
 	struct vm *vm = vm_create();

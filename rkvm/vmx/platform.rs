@@ -311,6 +311,9 @@ impl Platform {
             | uapi::KVM_CAP_TSC_DEADLINE_TIMER => isize::from(self.has_local_apics()),
             uapi::KVM_CAP_IRQ_ROUTING if self.has_local_apics() => routing::MAX_ROUTES as isize,
             uapi::KVM_CAP_DISABLE_QUIRKS2 => vm_settings::QUIRKS as isize,
+            uapi::KVM_CAP_X86_APIC_BUS_CYCLES_NS if self.has_local_apics() => {
+                interrupts::BUS_CYCLE_NS as isize
+            }
             uapi::KVM_CAP_X2APIC_API if self.has_local_apics() => interrupts::X2APIC_API as isize,
             uapi::KVM_CAP_XCRS => isize::from(self.host_xcr0.is_some()),
             uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,

@@ -16,7 +16,7 @@ mod ioctl;
 mod settings;
 
 pub use ioctl::{enable_split, has_ioctl, serve};
-pub use settings::{Kind, Settings, X2APIC_API};
+pub use settings::{Kind, Settings, BUS_CYCLE_NS, X2APIC_API};
 
 use crate::{
     host::{irq_lock::IrqLock, timer},

@@ -114,6 +114,10 @@ fn enable_cap(vm: &Vm, request: &uapi::kvm_enable_cap) -> Result {
             let bootstrap = vm.arch().interrupts().settings().bootstrap();
             settings.limit_vcpu_ids(value, bootstrap)
         }),
+        uapi::KVM_CAP_X86_APIC_BUS_CYCLES_NS => {
+            let settings = vm.arch().interrupts().settings();
+            vm.before_vcpus(EINVAL, || settings.set_bus_cycle_ns(value))
+        }
         uapi::KVM_CAP_SPLIT_IRQCHIP => interrupts::enable_split(vm, value),
         uapi::KVM_CAP_DISABLE_QUIRKS2 => settings.disable_quirks(value),
         uapi::KVM_CAP_X2APIC_API => vm.arch().interrupts().settings().set_x2apic_api(value),

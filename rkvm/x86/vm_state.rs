@@ -89,6 +89,16 @@ impl VmState {
         }
     }
 
+    /// KVM_CHECK_EXTENSION for what is another number for each VM; `None` for anything else.
+    pub fn check_extension(&self, extension: u32) -> Option<isize> {
+        match extension {
+            uapi::KVM_CAP_X86_APIC_BUS_CYCLES_NS => {
+                Some(self.interrupts.settings().bus_cycle_ns() as isize)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether `cmd` is an ioctl of an x86 VM.
     pub fn has_ioctl(cmd: u32) -> bool {
         matches!(cmd, uapi::RKVM_GET_CLOCK | uapi::RKVM_SET_CLOCK)

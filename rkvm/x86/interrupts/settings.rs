@@ -30,6 +30,8 @@ pub struct Settings {
     bootstrap: AtomicU32,
     /// KVM_X2APIC_API_*.
     x2apic_api: AtomicU32,
+    /// A cycle of the bus that the local APICs' timers count.
+    bus_cycle_ns: AtomicU32,
 }
 
 /// The flags of KVM_CAP_X2APIC_API that there are.
@@ -46,6 +48,9 @@ const ENABLE_SUPPRESS_EOI_BROADCAST: u32 = 1 << 2;
 /// They cannot, and are told so (KVM_X2APIC_DISABLE_SUPPRESS_EOI_BROADCAST).
 const DISABLE_SUPPRESS_EOI_BROADCAST: u32 = 1 << 3;
 
+/// [`Settings::bus_cycle_ns`] unless the VMM says otherwise: 1 GHz.
+pub const BUS_CYCLE_NS: u32 = 1;
+
 impl Settings {
     /// Everything is the VMM's, and vCPU 0 starts.
     pub const fn new() -> Self {
@@ -54,6 +59,7 @@ impl Settings {
             split_pins: AtomicU32::new(0),
             bootstrap: AtomicU32::new(0),
             x2apic_api: AtomicU32::new(0),
+            bus_cycle_ns: AtomicU32::new(BUS_CYCLE_NS),
         }
     }
 
@@ -118,6 +124,26 @@ impl Settings {
         Ok(())
     }
 
+    /// KVM_CAP_X86_APIC_BUS_CYCLES_NS: nanoseconds of a cycle of the bus that the local APICs' timers count.
+    pub fn bus_cycle_ns(&self) -> u32 {
+        self.bus_cycle_ns.load(Ordering::Relaxed)
+    }
+
+    /// Sets them, before there are vCPUs. `EINVAL` for none and for so many that the longest time would not fit in 64 bits;
+    /// `ENXIO` where the VMM has the local APICs.
+    pub fn set_bus_cycle_ns(&self, ns: u64) -> Result {
+        const LONGEST: u64 = u32::MAX as u64 * 128;
+        if ns == 0 || LONGEST.checked_mul(ns).is_none() {
+            return Err(EINVAL);
+        }
+        if self.kind() == Kind::Userspace {
+            return Err(ENXIO);
+        }
+        self.bus_cycle_ns
+            .store(u32::try_from(ns).map_err(|_| EINVAL)?, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn has_api(&self, flag: u32) -> bool {
         self.x2apic_api.load(Ordering::Relaxed) & flag != 0
     }
@@ -167,7 +193,7 @@ impl Settings {
             },
             tsc_deadline,
             cmci: false,
-            bus_cycle_ns: 1,
+            bus_cycle_ns: self.bus_cycle_ns(),
         }
     }
 }
