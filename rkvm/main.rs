@@ -86,7 +86,7 @@ module! {
         },
         flawed_apicv: u8 {
             default: 0,
-            description: "1: for emulators that tell of another event when an exit cuts the delivery of a virtual interrupt short, and deliver vector 255 when notified of nothing posted: works around the one, posts no interrupts",
+            description: "1: for emulators that tell of another event when an exit cuts the delivery of a virtual interrupt short: works around it, and posts no interrupts",
         },
     },
 }

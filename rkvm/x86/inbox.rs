@@ -66,9 +66,8 @@ pub enum Notice {
     Rouse,
 }
 
-/// The requests, in a page of their own, where a processor may write, too. (64 bytes would do; Bochs wants the
-/// descriptor at the beginning of a page.)
-#[repr(C, align(4096))]
+/// The requests. Aligned so that a processor can work on the descriptor.
+#[repr(C, align(64))]
 pub struct Inbox {
     /// The descriptor: posted vectors, ...
     posted: [AtomicU64; WORDS],

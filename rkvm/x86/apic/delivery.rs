@@ -152,7 +152,7 @@ impl Core {
 }
 
 /// Whether the processor is an emulator's whose virtual-interrupt delivery has flaws: it tells of another event when an
-/// exit cuts a delivery short, and delivers vector 255 when it is notified and nothing is posted.
+/// exit cuts a delivery short, and cannot be relied on for posted interrupts.
 fn has_flaws() -> bool {
     *crate::module_parameters::flawed_apicv.value() != 0
 }
