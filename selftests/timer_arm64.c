@@ -162,3 +162,45 @@ TEST(the_virtual_counter_goes_on)
 	}
 	guest_free(vcpu);
 }
+
+/* One offset for both counters: what the guest accesses of the physical timer is then emulated. */
+GUEST64(counters_and_physical,
+	GIC_ON
+	"isb\n"
+	"mrs x0, cntpct_el0\n" REPORT
+	"mrs x0, cntvct_el0\n" REPORT
+	START("cntp")
+	"mrs x0, cntp_ctl_el0\n" REPORT
+	"mrs x0, cntp_tval_el0\n" REPORT
+	IRQS_ON
+	"1: wfi\n"
+	"b 1b\n");
+
+static uint64_t next_report(struct vcpu *vcpu)
+{
+	ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+	return *(uint64_t *)vcpu->run->mmio.data;
+}
+
+TEST_LIMIT(both_counters_have_an_offset, 60)
+{
+	struct kvm_arm_counter_offset offset = { .reserved = 1 };
+	uint64_t frequency, physical, virtual, left;
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(counters_and_physical, timers_off, &vcpu, 1);
+
+	__asm__("mrs %0, cntfrq_el0" : "=r"(frequency));
+	EXPECT_ERRNO(ioctl(vcpu->vm->fd, KVM_ARM_SET_COUNTER_OFFSET, &offset), EINVAL);
+	offset.reserved = 0;
+	__asm__("isb\nmrs %0, cntvct_el0" : "=r"(offset.counter_offset));
+	ASSERT_OK(ioctl(vcpu->vm->fd, KVM_ARM_SET_COUNTER_OFFSET, &offset));
+	physical = next_report(vcpu);
+	virtual = next_report(vcpu);
+	EXPECT_TRUE(physical < 30 * frequency);
+	EXPECT_TRUE(virtual >= physical && virtual < 30 * frequency);
+	EXPECT_EQ(next_report(vcpu) & 1, 1);
+	left = next_report(vcpu);
+	EXPECT_TRUE((int32_t)left <= (int64_t)(frequency / 50));
+	ASSERT_REPORT(vcpu, PHYSICAL);
+	vgic_guest_free(vgic, &vcpu, 1);
+}

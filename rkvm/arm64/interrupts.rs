@@ -8,7 +8,8 @@
 
 use crate::{
     arm64::{
-        running_timers::{self, PhysicalPpis, Running},
+        running_timers::{self, Offsets, PhysicalPpis, Running},
+        sysreg::role::TimerPart,
         time::VmTime,
         timer::{nanoseconds, Ppis, Timer, Which},
         vgic::{
@@ -158,7 +159,12 @@ impl Interrupts {
 
     /// The vCPU's registers come into the processor.
     pub fn enter(&mut self, here: &PreemptOff) {
-        let timers = Running::enter(here, self.timers, self.time().virtual_offset());
+        let time = self.time();
+        let offsets = Offsets {
+            virtual_counter: time.offset(Which::Virtual),
+            physical_counter: time.offset(Which::Physical),
+        };
+        let timers = Running::enter(here, self.timers, offsets);
         let lines = timers.lines();
         self.target.arrive();
         self.target.take_news();
@@ -324,6 +330,37 @@ impl Interrupts {
             vgic.tell_ended(&folded);
             vgic.tell_ended(&ended);
         }
+    }
+
+    /// The guest reads a register of the physical timer or its counter, which trap while that has an offset. 0 for what
+    /// does not trap.
+    pub fn read_physical(&self, part: TimerPart) -> u64 {
+        let Some(Hardware { timers, .. }) = &self.hardware else {
+            return 0;
+        };
+        let (timer, now) = (timers.physical(), timers.physical_count());
+        match part {
+            TimerPart::Control => timer.control_at(now),
+            TimerPart::Compare => timer.compare(),
+            TimerPart::Distance => timer.value_at(now),
+            TimerPart::Counter | TimerPart::OrderedCounter => now.0,
+        }
+    }
+
+    /// The guest writes such a register; counters cannot be written.
+    pub fn write_physical(&mut self, here: &PreemptOff, part: TimerPart, value: u64) {
+        let Some(Hardware { timers, .. }) = &self.hardware else {
+            return;
+        };
+        let (mut timer, now) = (timers.physical(), timers.physical_count());
+        match part {
+            TimerPart::Control => timer.set_control(value),
+            TimerPart::Compare => timer.set_compare(value),
+            TimerPart::Distance => timer.set_value_at(now, value),
+            TimerPart::Counter | TimerPart::OrderedCounter => return,
+        }
+        timers.set_physical(here, timer);
+        self.stale = true;
     }
 
     /// The timers' lines as they are now, while the timers are not in the processor.

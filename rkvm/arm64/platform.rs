@@ -141,7 +141,10 @@ impl Platform {
     /// KVM_CHECK_EXTENSION for what arm64 has.
     pub fn check_extension(&self, extension: u32) -> isize {
         match extension {
-            uapi::KVM_CAP_IRQCHIP | uapi::KVM_CAP_SIGNAL_MSI | uapi::KVM_CAP_MSI_DEVID => 1,
+            uapi::KVM_CAP_COUNTER_OFFSET
+            | uapi::KVM_CAP_IRQCHIP
+            | uapi::KVM_CAP_SIGNAL_MSI
+            | uapi::KVM_CAP_MSI_DEVID => 1,
             uapi::KVM_CAP_IRQ_ROUTING => routing::MAX_ROUTES as isize,
             uapi::KVM_CAP_ONE_REG
             | uapi::KVM_CAP_ARM_PSCI

@@ -32,28 +32,64 @@ pub fn hertz() -> u64 {
     CntfrqEl0::read()
 }
 
+/// How far the guest's counters are behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Offsets {
+    /// The virtual one, which the processor takes account of.
+    pub virtual_counter: Offset,
+    /// The physical one. The processor does not know of it, so that the guest's accesses trap if it is not 0.
+    pub physical_counter: Offset,
+}
+
 /// The timers are in the processor.
 pub struct Running {
     host_traps: u64,
+    physical_offset: Offset,
 }
 
 impl Running {
     /// Loads the timers: the virtual and the physical one.
-    pub fn enter(here: &PreemptOff, timers: [Timer; 2], offset: Offset) -> Self {
+    pub fn enter(here: &PreemptOff, timers: [Timer; 2], offsets: Offsets) -> Self {
         let [virtual_timer, physical_timer] = timers;
         let host_traps = CnthctlEl2::read();
-        let traps = host_traps | PHYSICAL_COUNTER | PHYSICAL_TIMER;
+        let physical_offset = offsets.physical_counter;
+        let traps = if physical_offset == Offset::default() {
+            host_traps | PHYSICAL_COUNTER | PHYSICAL_TIMER
+        } else {
+            host_traps & !(PHYSICAL_COUNTER | PHYSICAL_TIMER)
+        };
         if traps != host_traps {
             CnthctlEl2::write(here, traps);
         }
-        CntvoffEl2::write(here, offset.0);
+        CntvoffEl2::write(here, offsets.virtual_counter.0);
         CntvCvalEl02::write(here, virtual_timer.compare());
-        CntpCvalEl02::write(here, physical_timer.compare());
+        CntpCvalEl02::write(here, physical_offset.ahead(physical_timer.compare()));
         isb();
         CntvCtlEl02::write(here, virtual_timer.control());
         CntpCtlEl02::write(here, physical_timer.control());
         isb();
-        Self { host_traps }
+        Self {
+            host_traps,
+            physical_offset,
+        }
+    }
+
+    /// The physical timer as it is now.
+    pub fn physical(&self) -> Timer {
+        let compare = Count(CntpCvalEl02::read()).behind(self.physical_offset);
+        Timer::from_registers(CntpCtlEl02::read(), compare.0)
+    }
+
+    /// Changes the physical timer.
+    pub fn set_physical(&self, here: &PreemptOff, timer: Timer) {
+        CntpCvalEl02::write(here, self.physical_offset.ahead(timer.compare()));
+        CntpCtlEl02::write(here, timer.control());
+        isb();
+    }
+
+    /// The guest's physical counter.
+    pub fn physical_count(&self) -> Count {
+        now().behind(self.physical_offset)
     }
 
     /// The lines of the virtual and the physical timer.
@@ -69,16 +105,12 @@ impl Running {
     pub fn leave(self, here: &PreemptOff) -> [Timer; 2] {
         let timers = [
             Timer::from_registers(CntvCtlEl02::read(), CntvCvalEl02::read()),
-            Timer::from_registers(CntpCtlEl02::read(), CntpCvalEl02::read()),
+            self.physical(),
         ];
         CntvCtlEl02::write(here, 0);
         CntpCtlEl02::write(here, 0);
         CntvoffEl2::write(here, 0);
-        if self.host_traps & (PHYSICAL_COUNTER | PHYSICAL_TIMER)
-            != PHYSICAL_COUNTER | PHYSICAL_TIMER
-        {
-            CnthctlEl2::write(here, self.host_traps);
-        }
+        CnthctlEl2::write(here, self.host_traps);
         isb();
         timers
     }

@@ -7,7 +7,7 @@ use crate::arm64::{
     timer::{Count, Offset, Ppis, Which},
     vgic::gic::intid::Intid,
 };
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::{
     prelude::*,
     sync::{new_mutex, Mutex, SetOnce},
@@ -17,6 +17,9 @@ use kernel::{
 #[pin_data]
 pub struct VmTime {
     virtual_offset: AtomicU64,
+    physical_offset: AtomicU64,
+    /// The VMM has given both counters one offset, which no register changes any more.
+    common_offset: AtomicBool,
     #[pin]
     ppis: Mutex<Ppis>,
     /// Set when a vCPU runs first: they do not change any more.
@@ -24,27 +27,28 @@ pub struct VmTime {
 }
 
 impl VmTime {
-    /// The virtual counter starts from 0 now.
+    /// The virtual counter starts from 0 now, and the physical one is the processor's.
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             virtual_offset: AtomicU64::new(running_timers::now().0),
+            physical_offset: AtomicU64::new(0),
+            common_offset: AtomicBool::new(false),
             ppis <- new_mutex!(Ppis::default()),
             fixed_ppis: SetOnce::new(),
         })
     }
 
-    /// How far the virtual counter is behind.
-    #[inline]
-    pub fn virtual_offset(&self) -> Offset {
-        Offset(self.virtual_offset.load(Ordering::Relaxed))
+    fn word(&self, which: Which) -> &AtomicU64 {
+        match which {
+            Which::Virtual => &self.virtual_offset,
+            Which::Physical => &self.physical_offset,
+        }
     }
 
     /// How far the counter of a timer is behind.
+    #[inline]
     pub fn offset(&self, which: Which) -> Offset {
-        match which {
-            Which::Virtual => self.virtual_offset(),
-            Which::Physical => Offset::default(),
-        }
+        Offset(self.word(which).load(Ordering::Relaxed))
     }
 
     /// What the guest reads of a timer's counter now.
@@ -52,10 +56,20 @@ impl VmTime {
         running_timers::now().behind(self.offset(which))
     }
 
-    /// The guest is to read `count` in its virtual counter now; that holds for all vCPUs.
-    pub fn set_virtual_count(&self, count: Count) {
-        let offset = running_timers::now().offset_of(count);
-        self.virtual_offset.store(offset.0, Ordering::Relaxed);
+    /// The guest is to read `count` in a counter now; that holds for all vCPUs. Nothing once both have a common offset.
+    pub fn set_count(&self, which: Which, count: Count) {
+        if !self.common_offset.load(Ordering::Relaxed) {
+            let offset = running_timers::now().offset_of(count);
+            self.word(which).store(offset.0, Ordering::Relaxed);
+        }
+    }
+
+    /// KVM_ARM_SET_COUNTER_OFFSET: both counters are so far behind from now on.
+    pub fn set_common_offset(&self, offset: Offset) {
+        self.common_offset.store(true, Ordering::Relaxed);
+        for which in Which::ALL {
+            self.word(which).store(offset.0, Ordering::Relaxed);
+        }
     }
 
     /// The timers' interrupts.

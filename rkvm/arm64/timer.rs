@@ -33,6 +33,13 @@ pub struct Count(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offset(pub u64);
 
+impl Offset {
+    /// What the processor's counter is when the guest's is `count`.
+    pub fn ahead(self, count: u64) -> u64 {
+        count.wrapping_add(self.0)
+    }
+}
+
 impl Count {
     /// What the guest reads where the processor's counter is this.
     pub fn behind(self, offset: Offset) -> Self {

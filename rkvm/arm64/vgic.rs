@@ -221,6 +221,14 @@ impl Vgic {
         Ok(setup.vcpus.push(target, GFP_KERNEL_ACCOUNT)?)
     }
 
+    /// Does something while no vCPU runs. `EBUSY` if one does.
+    pub fn while_stopped(&self, act: impl FnOnce()) -> Result {
+        let setup = self.setup.lock();
+        let _all = Claim::of(&setup.vcpus)?;
+        act();
+        Ok(())
+    }
+
     /// A vCPU has gone; if the GIC is initialised it keeps the vCPU's place.
     pub fn remove_vcpu(&self, target: &Arc<Target>) {
         if !self.is_initialised() {

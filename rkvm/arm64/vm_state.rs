@@ -5,7 +5,7 @@
 use crate::{
     arm64::{
         machine::Machine, platform::MemoryFormat, processors::Processors, residents::Residents,
-        time::VmTime, vgic::Vgic, vm_ioctl, vmid::Tag,
+        time::VmTime, timer::Offset, vgic::Vgic, vm_ioctl, vmid::Tag,
     },
     host::bindings as uapi,
     irqfd::{IrqSink, Style},
@@ -98,6 +98,7 @@ impl VmState {
             uapi::RKVM_IRQ_LINE
                 | uapi::RKVM_SIGNAL_MSI
                 | uapi::RKVM_SET_GSI_ROUTING
+                | uapi::RKVM_ARM_SET_COUNTER_OFFSET
                 | uapi::RKVM_CREATE_IRQCHIP
         ) || vm_ioctl::has_ioctl(cmd)
     }
@@ -109,6 +110,14 @@ impl VmState {
             uapi::RKVM_IRQ_LINE => vgic.irq_line(argument)?,
             uapi::RKVM_SIGNAL_MSI => return vgic.signal_msi(argument),
             uapi::RKVM_SET_GSI_ROUTING => vgic.set_routing(argument)?,
+            uapi::RKVM_ARM_SET_COUNTER_OFFSET => {
+                let offset: uapi::kvm_arm_counter_offset = argument.read()?;
+                if offset.reserved != 0 {
+                    return Err(EINVAL);
+                }
+                let time = vm.arch().time();
+                vgic.while_stopped(|| time.set_common_offset(Offset(offset.counter_offset)))?;
+            }
             // That would be a GICv2, which the processors of a GICv3 need not have.
             uapi::RKVM_CREATE_IRQCHIP => return Err(ENODEV),
             _ => return vm_ioctl::serve(vm, cmd, argument),

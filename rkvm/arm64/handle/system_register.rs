@@ -12,6 +12,7 @@ use crate::arm64::{
         trap::{access, Access, Effect, Operation},
         SysReg,
     },
+    timer::Which,
     vcpu::Core,
 };
 
@@ -73,9 +74,16 @@ pub fn trapped(core: &mut Core, mut loaded: &Loaded, syndrome: Syndrome) -> Opti
             0
         }
         Effect::GicEnable if core.has_gic() => SYSTEM_REGISTERS_ONLY,
-        // Timers do not trap; and there may be no GIC.
+        Effect::Timer(Which::Physical, part) => match operation {
+            Operation::Read => core.interrupts.read_physical(part),
+            Operation::Write(value) => {
+                core.interrupts.write_physical(loaded.here(), part, value);
+                0
+            }
+        },
+        // The virtual timer does not trap; and there may be no GIC.
         Effect::Undefined
-        | Effect::Timer(..)
+        | Effect::Timer(Which::Virtual, _)
         | Effect::Sgi(..)
         | Effect::GicEnable
         | Effect::GicDeactivate(_) => return super::undefined(core, loaded, syndrome),

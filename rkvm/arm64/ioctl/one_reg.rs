@@ -165,16 +165,13 @@ fn timer_register(core: &Core, which: Which, part: TimerPart) -> Result<u64> {
     }
 }
 
-/// The virtual counter is one for all vCPUs; the physical one is the processor's, and writes to it are ignored.
+/// The counters are the same for all vCPUs.
 fn set_timer_register(core: &mut Core, which: Which, part: TimerPart, value: u64) -> Result {
     let timer = core.interrupts.timer_mut(which);
     match (part, which) {
         (TimerPart::Control, _) => timer.set_control(value),
         (TimerPart::Compare, _) => timer.set_compare(value),
-        (TimerPart::Counter, Which::Virtual) => {
-            core.vm.arch().time().set_virtual_count(Count(value));
-        }
-        (TimerPart::Counter, Which::Physical) => (),
+        (TimerPart::Counter, _) => core.vm.arch().time().set_count(which, Count(value)),
         (TimerPart::Distance | TimerPart::OrderedCounter, _) => return Err(ENOENT),
     }
     Ok(())

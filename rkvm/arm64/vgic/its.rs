@@ -46,7 +46,7 @@ impl Event {
     /// One number for both. `None` if one of them is out of range.
     fn key(self) -> Option<u32> {
         (self.device < IDS && self.number < 1 << Self::BITS)
-            .then(|| self.device << Self::BITS | self.number)
+            .then_some(self.device << Self::BITS | self.number)
     }
 }
 

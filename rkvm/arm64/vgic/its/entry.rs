@@ -101,11 +101,9 @@ impl CollectionEntry {
 
     /// From memory. `None` if it is not valid.
     pub fn from_raw(raw: u64) -> Option<Self> {
-        (raw & VALID != 0).then(|| Self {
-            processor: match (raw >> Self::PROCESSOR_SHIFT) as u32 {
-                Self::UNMAPPED => None,
-                processor => Some(processor),
-            },
+        let processor = (raw >> Self::PROCESSOR_SHIFT) as u32;
+        (raw & VALID != 0).then_some(Self {
+            processor: (processor != Self::UNMAPPED).then_some(processor),
             collection: CollectionId(raw as u16),
         })
     }

@@ -90,7 +90,7 @@ impl Register {
             _ if offset & 0b11 != 0 => return None,
             offset::PIDR0 => Self::Constant(0x92),
             offset::PIDR1 => Self::Constant(0xb4),
-            offset::PIDR2 => Self::Constant(PIDR2 as u64),
+            offset::PIDR2 => Self::Constant(u64::from(PIDR2)),
             offset::PIDR4 => Self::Constant(0x40),
             offset::CIDR0 => Self::Constant(0x0d),
             offset::CIDR1 => Self::Constant(0xf0),
