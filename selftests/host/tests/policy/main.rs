@@ -4,6 +4,7 @@
 //! against CPU models.
 
 mod cpuid;
+mod filter;
 mod models;
 mod msr;
 mod regs;
