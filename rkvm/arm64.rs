@@ -3,6 +3,7 @@
 //! arm64: guests at EL1 and EL0, with the host at EL2 by VHE.
 
 pub mod counters;
+mod debug_registers;
 mod device;
 mod device_access;
 pub mod el1;
@@ -11,6 +12,7 @@ pub mod exception;
 pub mod exit;
 pub mod features;
 pub mod fpsimd;
+mod guest_debug;
 mod guest_memory;
 mod handle;
 mod hypercall;

@@ -61,6 +61,7 @@ fn synchronous(
         Class::Hvc => hypercall::hvc(core, syndrome),
         Class::Smc => hypercall::smc(core, syndrome),
         Class::Wait => wait(core, WaitIss::from(syndrome.iss())),
+        Class::Debug(event) => Some(Leave::User(core.debug_exit(event, syndrome))),
         Class::FloatingPoint => Some(Leave::FloatingPoint),
         _ => undefined(core, loaded, syndrome),
     }

@@ -30,6 +30,7 @@ pub fn is_vcpu_ioctl(cmd: u32) -> bool {
             | uapi::RKVM_SET_MP_STATE
             | uapi::RKVM_GET_VCPU_EVENTS
             | uapi::RKVM_SET_VCPU_EVENTS
+            | uapi::RKVM_SET_GUEST_DEBUG
             | uapi::RKVM_HAS_DEVICE_ATTR
             | uapi::RKVM_GET_DEVICE_ATTR
             | uapi::RKVM_SET_DEVICE_ATTR
@@ -66,6 +67,7 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
             core.initialised()?;
             events::set(core, &argument.read()?)?;
         }
+        uapi::RKVM_SET_GUEST_DEBUG => core.guest_debug.set(&argument.read()?)?,
         uapi::RKVM_HAS_DEVICE_ATTR => attributes::has(&argument.read()?)?,
         uapi::RKVM_GET_DEVICE_ATTR => attributes::get(core, &argument.read()?)?,
         uapi::RKVM_SET_DEVICE_ATTR => attributes::set(core, &argument.read()?)?,

@@ -4,7 +4,9 @@
 
 use crate::{
     arm64::{
+        debug_registers::Counts,
         features::PointerAuthentication,
+        guest_debug,
         id_regs::HostIds,
         registers::{AidrEl1, MidrEl1, RevidrEl1},
         routing,
@@ -133,6 +135,11 @@ impl Platform {
         })
     }
 
+    /// How many breakpoints and watchpoints there are.
+    pub fn debug_counts(&self) -> Counts {
+        Counts::new(self.host.get(name::ID_AA64DFR0_EL1))
+    }
+
     /// Serves an ioctl on the device: there is none of arm64's own.
     pub fn system_ioctl(&self, _cmd: u32, _argument: UserAddress) -> Result<isize> {
         Err(ENOTTY)
@@ -158,6 +165,10 @@ impl Platform {
             | uapi::KVM_CAP_ARM_WRITABLE_IMP_ID_REGS
             | uapi::KVM_CAP_STEAL_TIME
             | uapi::KVM_CAP_PTP_KVM => 1,
+            uapi::KVM_CAP_SET_GUEST_DEBUG => 1,
+            uapi::KVM_CAP_SET_GUEST_DEBUG2 => guest_debug::FLAGS as isize,
+            uapi::KVM_CAP_GUEST_DEBUG_HW_BPS => self.debug_counts().breakpoints.into(),
+            uapi::KVM_CAP_GUEST_DEBUG_HW_WPS => self.debug_counts().watchpoints.into(),
             uapi::KVM_CAP_ARM_INJECT_SERROR_ESR => self.host.has_ras().into(),
             uapi::KVM_CAP_ARM_PTRAUTH_ADDRESS | uapi::KVM_CAP_ARM_PTRAUTH_GENERIC => {
                 match self.host.pointer_authentication() {

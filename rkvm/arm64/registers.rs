@@ -46,6 +46,8 @@ registers! {
     HcrEl2 = "S3_4_C1_C1_0";
     /// Traps of debug registers and performance counters.
     MdcrEl2 = "S3_4_C1_C1_1";
+    /// Which debug exceptions there are.
+    MdscrEl1 = "S2_0_C0_C2_2";
     /// Traps of the floating point unit and of trace registers, laid out as CPACR_EL1.
     CptrEl2 = "S3_4_C1_C1_2";
     /// Traps of AArch32 system registers.

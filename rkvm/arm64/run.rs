@@ -237,6 +237,7 @@ impl Core {
         self.flush_stale_translations(loaded);
         self.counters.count(Event::Section);
         self.interrupts.begin_section();
+        let debug = self.enter_debug(&world);
 
         let leave = loop {
             self.interrupts.prepare(loaded.here());
@@ -251,6 +252,7 @@ impl Core {
             }
         };
 
+        self.leave_debug(&world, debug);
         self.interrupts.end_section(loaded.here());
         self.hcr = world.leave(&irq_off);
         self.kick.leave();

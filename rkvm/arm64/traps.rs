@@ -110,13 +110,15 @@ mod cptr {
 }
 
 /// Bits of MDCR_EL2.
-mod mdcr {
+pub mod mdcr {
     /// How many counters guests could have: the host's.
     pub(super) const HPMN: u64 = 0x1f;
     /// PMCR_EL0 traps.
     pub(super) const TPMCR: u64 = 1 << 5;
     /// Performance counters trap.
     pub(super) const TPM: u64 = 1 << 6;
+    /// Debug exceptions go to EL2.
+    pub const TDE: u64 = 1 << 8;
     /// Debug registers trap.
     pub(super) const TDA: u64 = 1 << 9;
     /// OS lock and power-down registers trap.

@@ -9,6 +9,7 @@ use crate::{
         el1::El1Regs,
         features::{Features, PointerAuthentication},
         fpsimd::Fpsimd,
+        guest_debug::GuestDebug,
         id_regs::HostIds,
         interrupts::Interrupts,
         ioctl,
@@ -71,6 +72,8 @@ pub struct Core {
     pub stolen: StolenTime,
     /// The virtual address of the last access that was not to memory.
     pub fault_address: u64,
+    /// What the VMM debugs the guest with.
+    pub guest_debug: GuestDebug,
     /// The vCPU's place among the others.
     pub(super) seat: Seat,
     /// What the VMM is doing for the guest.
@@ -107,6 +110,7 @@ impl Vcpu {
                 fixed: None,
                 stolen: StolenTime::NONE,
                 fault_address: 0,
+                guest_debug: GuestDebug::OFF,
                 pending: Pending::None,
                 last_cpu: None,
                 moved: true,
@@ -136,12 +140,14 @@ impl Vcpu {
         self.core.fix()?;
         self.core.interrupts.begin()?;
         let request = page.request();
+        self.core.begin_steps();
         self.core.complete(page);
         let result = if request.immediate_exit {
             Err(EINTR)
         } else {
             self.core.run()
         };
+        self.core.end_steps();
         self.core.interrupts.finish();
         match result {
             Ok(exit) => {

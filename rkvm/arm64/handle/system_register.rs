@@ -64,7 +64,12 @@ pub fn trapped(core: &mut Core, mut loaded: &Loaded, syndrome: Syndrome) -> Opti
             }
         },
         // Stage 2 keeps guests' memory coherent with the VMM's; nothing else is behind the caches.
-        Effect::SetWay | Effect::Debugging => 0,
+        Effect::SetWay => 0,
+        Effect::Debugging => {
+            // The processor's debug registers are loaded when a section begins.
+            core.regs.skip_instruction();
+            return Some(Leave::Reload);
+        }
         Effect::Sgi(sgi, value) if core.has_gic() => {
             core.interrupts.send_sgi(sgi, value);
             0
