@@ -50,14 +50,19 @@ machine-test: module
 	selftests/run --kvm linux || failed=1; \
 	exit $$failed
 
-# Linux to its user space by samples/minivmm.
+# Linux to its user space by samples/minivmm, and by QEMU on the machine of each architecture that boots soonest.
 boot-test: module
-	@selftests/boot
+	@$(MAKE) --no-print-directory ARCH=arm64 module
+	@failed=0; \
+	selftests/boot || failed=1; \
+	selftests/vmms --only microvm/1 --only virt/2 || failed=1; \
+	exit $$failed
 
 test: host-test machine-test boot-test
 
-# Linux by QEMU, on its machines for x86; takes long.
+# Linux by QEMU, on its machines for both architectures; takes long.
 test-vmms: module
+	@$(MAKE) --no-print-directory ARCH=arm64 module
 	@selftests/vmms
 
 demo: module
@@ -84,7 +89,7 @@ help:
 	@echo 'make test         host tests, selftests in emulated machines, Linux booted by samples/minivmm'
 	@echo 'make host-test    only the tests that need no machine'
 	@echo 'make machine-test the selftests in emulated machines'
-	@echo 'make boot-test    boot Linux by samples/minivmm in one'
+	@echo 'make boot-test    boot Linux by samples/minivmm and by QEMU in one'
 	@echo 'make test-vmms    boot Linux by QEMU in one, in many ways; takes long'
 	@echo 'make bench        compare with the kernel'"'"'s own KVM in one machine'
 	@echo 'make kselftests   run the kernel'"'"'s own KVM selftests on both KVMs, for docs/kselftests.md'

@@ -27,8 +27,10 @@ key() {
 TOOL_ROOT=$CACHE/root-$(key "$REPO/tools/setup.d/root")
 KERNELS=$CACHE/kernels-$(key "$REPO/tools/setup.d/root" "$REPO/tools/setup.d/kernels")
 
-# What a guest of a VMM boots from.
-GUEST_KIT=$CACHE/guest-$(key "${KERNELS##*/}" "$REPO/tools/guest-linux/make" "$REPO/tools/guest-linux/init")
+# guest_kit_of ARCH: what a guest of a VMM boots from.
+guest_kit_of() {
+	echo "$CACHE/guest-$1-$(key "${KERNELS##*/}" "$REPO/tools/guest-linux/make" "$REPO/tools/guest-linux/init")"
+}
 
 # in_namespace COMMAND...: runs COMMAND with mounts of its own, as root or as the root of a user namespace.
 in_namespace() {
