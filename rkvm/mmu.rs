@@ -17,6 +17,7 @@
 mod cursor;
 mod dirty;
 pub mod entry;
+mod leaves;
 mod removed;
 pub mod table;
 mod tables;

@@ -57,7 +57,7 @@ fn synchronous(
 ) -> Option<Leave> {
     match syndrome.class() {
         Class::DataAbort | Class::InstructionAbort => memory::abort(core, loaded, world, syndrome),
-        Class::SystemRegister => system_register::trapped(core, loaded, syndrome),
+        Class::SystemRegister => system_register::trapped(core, loaded, world, syndrome),
         Class::Hvc => hypercall::hvc(core, syndrome),
         Class::Smc => hypercall::smc(core, syndrome),
         Class::Wait => wait(core, WaitIss::from(syndrome.iss())),

@@ -249,6 +249,16 @@ impl MemoryFormat {
         }
     }
 
+    /// Takes memory that is mapped out of the caches: the guest turns its own off or on.
+    pub fn clean(&self, leaf: &Leaf<MemoryType>, level: Level) {
+        caches::clean_to_memory(leaf.frame.base(), level.pages() << PAGE_SHIFT);
+    }
+
+    /// Whether it matters that a guest has its caches on.
+    pub fn guest_caches(&self) -> GuestCaches {
+        self.cacheability
+    }
+
     /// The memory type of RAM.
     pub fn ordinary_memory(&self) -> MemoryType {
         match self.cacheability {
@@ -262,7 +272,7 @@ impl MemoryFormat {
         hcr::GUEST
             | match self.cacheability {
                 GuestCaches::Forced => hcr::FWB,
-                GuestCaches::Chosen => 0,
+                GuestCaches::Chosen => hcr::TVM,
             }
     }
 }

@@ -66,6 +66,8 @@ pub enum Leave {
     Spin,
     /// The guest calls its firmware, for what needs process context.
     Call(Call),
+    /// The guest turns its caches on or off, or takes them for something that it can clean as a whole.
+    CleanMemory,
     /// The VMM has to act.
     User(UserExit),
 }
@@ -107,6 +109,11 @@ impl Core {
                 Ok(None)
             }
             Leave::Call(call) => self.serve_call(call),
+            Leave::CleanMemory => {
+                let (mmu, format) = (self.vm.mmu(), self.vm.mmu().format());
+                mmu.for_each_leaf(|level, leaf| format.clean(&leaf, level));
+                Ok(None)
+            }
             Leave::User(exit) => Ok(Some(exit)),
         }
     }

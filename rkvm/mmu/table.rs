@@ -333,6 +333,21 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
         young
     }
 
+    /// Calls `visit` for each leaf that begins in `gfns`.
+    #[allow(dead_code, reason = "only arm64 has caches to maintain")]
+    pub fn each_leaf_from(
+        &self,
+        gfns: Range<Gfn>,
+        mut visit: impl FnMut(Level, Leaf<F::MemoryType>),
+    ) {
+        self.each_leaf(gfns.clone(), |cursor| {
+            if let (true, Entry::Leaf(leaf)) = (cursor.span().start >= gfns.start, cursor.load()) {
+                visit(cursor.level(), leaf);
+            }
+            Step::Next
+        });
+    }
+
     /// Removes what the entry under `cursor` holds.
     fn removed_at(&self, cursor: &Cursor<'_, F, M>) -> Removed<F, M> {
         let mut removed = Removed::new(self.memory);

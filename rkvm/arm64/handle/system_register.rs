@@ -4,7 +4,7 @@
 
 use crate::arm64::{
     counters::Event,
-    el1::El1Access,
+    el1::{El1Access, El1Reg},
     exit::Syndrome,
     loaded::Loaded,
     run::Leave,
@@ -13,7 +13,9 @@ use crate::arm64::{
         SysReg,
     },
     timer::Which,
+    traps::{hcr, InGuestWorld},
     vcpu::Core,
+    vtcr::GuestCaches,
 };
 
 kernel::bitfield! {
@@ -30,7 +32,13 @@ kernel::bitfield! {
 const SYSTEM_REGISTERS_ONLY: u64 = 0b111;
 
 /// MSR, MRS or a system instruction.
-pub fn trapped(core: &mut Core, mut loaded: &Loaded, syndrome: Syndrome) -> Option<Leave> {
+pub fn trapped(
+    core: &mut Core,
+    mut loaded: &Loaded,
+    world: &InGuestWorld<'_>,
+    syndrome: Syndrome,
+) -> Option<Leave> {
+    let mut leave = None;
     core.counters.count(Event::SystemRegisterExit);
     let iss = TrapIss::from(syndrome.iss());
     let general = iss.register().get() as u8;
@@ -59,12 +67,17 @@ pub fn trapped(core: &mut Core, mut loaded: &Loaded, syndrome: Syndrome) -> Opti
         Effect::El1(register) => match operation {
             Operation::Read => loaded.get(register),
             Operation::Write(value) => {
+                if register == El1Reg::Sctlr {
+                    leave = note_caches(core, world, loaded.get(register), value);
+                }
                 loaded.set(register, value);
                 value
             }
         },
-        // Stage 2 keeps guests' memory coherent with the VMM's; nothing else is behind the caches.
-        Effect::SetWay => 0,
+        Effect::SetWay => {
+            leave = clean_all(core, world);
+            0
+        }
         Effect::Debugging => {
             // The processor's debug registers are loaded when a section begins.
             core.regs.skip_instruction();
@@ -97,5 +110,31 @@ pub fn trapped(core: &mut Core, mut loaded: &Loaded, syndrome: Syndrome) -> Opti
         core.regs.set(general, read);
     }
     core.regs.skip_instruction();
-    None
+    leave
+}
+
+/// SCTLR_EL1.M and C: MMU and data caches are on.
+const CACHED: u64 = 1 << 0 | 1 << 2;
+
+/// The guest writes SCTLR_EL1. What it has written without caches must not be hidden by old lines, and the other way
+/// round. Once they are on it is not watched any more.
+fn note_caches(core: &mut Core, world: &InGuestWorld<'_>, old: u64, new: u64) -> Option<Leave> {
+    let [was_on, is_on] = [old, new].map(|sctlr| sctlr & CACHED == CACHED);
+    if is_on {
+        core.hcr &= !hcr::TVM;
+        world.set_hcr(core.hcr);
+    }
+    (was_on != is_on).then_some(Leave::CleanMemory)
+}
+
+/// The guest cleans its caches line by line, which means all of them: about to turn them off, mostly. From the first
+/// such instruction on it is watched, and what follows costs nothing until the caches are off and on again.
+fn clean_all(core: &mut Core, world: &InGuestWorld<'_>) -> Option<Leave> {
+    let is_watched = core.hcr & hcr::TVM != 0;
+    if is_watched || core.vm.mmu().format().guest_caches() == GuestCaches::Forced {
+        return None;
+    }
+    core.hcr |= hcr::TVM;
+    world.set_hcr(core.hcr);
+    Some(Leave::CleanMemory)
 }
