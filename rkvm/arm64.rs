@@ -22,6 +22,7 @@ mod ioctl;
 pub mod loaded;
 pub mod machine;
 pub mod mmio;
+mod newer_features;
 pub mod one_reg;
 pub mod platform;
 mod power;

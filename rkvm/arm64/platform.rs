@@ -8,6 +8,7 @@ use crate::{
         features::PointerAuthentication,
         guest_debug,
         id_regs::HostIds,
+        newer_features::NewerFeatures,
         registers::{AidrEl1, MidrEl1, RevidrEl1},
         routing,
         running_timers::PhysicalPpis,
@@ -43,6 +44,8 @@ pub struct Platform {
     pub gic: Features,
     /// The physical interrupts of guests' timers.
     pub timers: PhysicalPpis,
+    /// What keeps newer features from guests.
+    pub newer: NewerFeatures,
     _irqs: GuestIrqs,
 }
 
@@ -116,6 +119,7 @@ impl Platform {
                 vmids <- Vmids::new(stage2.vmid_bits),
                 gic,
                 timers,
+                newer: NewerFeatures::read(),
                 _irqs: irqs,
             }),
             GFP_KERNEL,

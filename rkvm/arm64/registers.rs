@@ -68,6 +68,28 @@ registers! {
     FarEl2 = "S3_4_C6_C0_0";
     /// The guest physical page of a stage-2 fault.
     HpfarEl2 = "S3_4_C6_C0_4";
+    /// What of newer features guests can use.
+    HcrxEl2 = "S3_4_C1_C2_2";
+    /// Fine-grained traps: reads of registers.
+    HfgrtrEl2 = "S3_4_C1_C1_4";
+    /// Writes of registers.
+    HfgwtrEl2 = "S3_4_C1_C1_5";
+    /// Instructions.
+    HfgitrEl2 = "S3_4_C1_C1_6";
+    /// Reads of debug registers.
+    HdfgrtrEl2 = "S3_4_C3_C1_4";
+    /// Writes of debug registers.
+    HdfgwtrEl2 = "S3_4_C3_C1_5";
+    /// Reads of registers of FEAT_FGT2.
+    Hfgrtr2El2 = "S3_4_C3_C1_2";
+    /// Writes of such.
+    Hfgwtr2El2 = "S3_4_C3_C1_3";
+    /// Instructions of FEAT_FGT2.
+    Hfgitr2El2 = "S3_4_C3_C1_7";
+    /// Reads of debug registers of FEAT_FGT2.
+    Hdfgrtr2El2 = "S3_4_C3_C1_0";
+    /// Writes of such.
+    Hdfgwtr2El2 = "S3_4_C3_C1_1";
     /// The result of an address translation instruction.
     ParEl1 = "S3_0_C7_C4_0";
     /// The number of the processor's make.

@@ -161,6 +161,7 @@ impl Core {
             registers::VsesrEl2::write(&here, self.serror);
         }
         let signing = self.pointer_authentication();
+        self.vm.platform().newer.hide(&here);
         let loaded = Loaded::enter(here, &self.el1, signing);
         self.counters.count(Event::Load);
         self.interrupts.enter(loaded.here());

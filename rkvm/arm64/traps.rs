@@ -96,7 +96,9 @@ pub mod hcr {
         | TSW
         | RW
         | E2H
-        | TLOR;
+        | TLOR
+        | TERR
+        | TEA;
 }
 
 /// Bits of CPTR_EL2 with HCR_EL2.E2H set, the layout of CPACR_EL1.

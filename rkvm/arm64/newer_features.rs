@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Features that guests are not told of, and whose registers nobody exchanges between guests: to use them is undefined
+//! in a guest.
+//!
+//! Older features have bits in HCR_EL2, CPTR_EL2 and MDCR_EL2 that trap. For newer ones it is the other way round: bits
+//! of HCRX_EL2 turn them on, and in the fine-grained trap registers a bit that is 0 traps them, while 0 lets pass what
+//! is older. None of these registers means anything for the host, at EL2 and, by HCR_EL2.TGE, at EL0; so they are not
+//! put back.
+//!
+//! Source: Arm ARM (DDI 0487), D24.2 "HCRX_EL2", "HFGRTR_EL2" and its like.
+
+use crate::{
+    arm64::{registers::*, sysreg::name},
+    host::{arm64::features::sanitised, cpu::PreemptOff},
+};
+
+/// ID_AA64MMFR1_EL1.HCX: HCRX_EL2 is there.
+const HCX_SHIFT: u32 = 40;
+/// ID_AA64MMFR0_EL1.FGT: 1 for fine-grained traps, 2 for more of them.
+const FGT_SHIFT: u32 = 56;
+
+/// What the processors have to keep newer features from guests by.
+#[derive(Clone, Copy, Debug)]
+pub struct NewerFeatures {
+    controls: u64,
+    traps: u64,
+}
+
+impl NewerFeatures {
+    /// What this machine's have.
+    pub fn read() -> Self {
+        let field = |register: u64, shift: u32| register >> shift & 0xf;
+        Self {
+            controls: field(sanitised(name::ID_AA64MMFR1_EL1), HCX_SHIFT),
+            traps: field(sanitised(name::ID_AA64MMFR0_EL1), FGT_SHIFT),
+        }
+    }
+
+    /// Keeps them from a guest that is about to run on this CPU.
+    pub fn hide(self, here: &PreemptOff) {
+        if self.controls >= 1 {
+            HcrxEl2::write(here, 0);
+        }
+        if self.traps >= 1 {
+            HfgrtrEl2::write(here, 0);
+            HfgwtrEl2::write(here, 0);
+            HfgitrEl2::write(here, 0);
+            HdfgrtrEl2::write(here, 0);
+            HdfgwtrEl2::write(here, 0);
+        }
+        if self.traps >= 2 {
+            Hfgrtr2El2::write(here, 0);
+            Hfgwtr2El2::write(here, 0);
+            Hfgitr2El2::write(here, 0);
+            Hdfgrtr2El2::write(here, 0);
+            Hdfgwtr2El2::write(here, 0);
+        }
+    }
+}
