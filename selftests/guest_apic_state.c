@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* machine: again=enable_apicv=1 */
+/* machine: cpus=2 again=enable_apicv=1 */
 /*
  * A local APIC whose mode or state changes while interrupts are pending and in
  * service: whoever delivers them, the processor or the kernel, takes over what
@@ -452,6 +452,59 @@ static void ends_of_levels(bool by_msr)
 
 TEST(ends_of_levels_xapic) { ends_of_levels(false); }
 TEST(ends_of_levels_x2apic) { ends_of_levels(true); }
+
+/* --- trigger modes --- */
+
+static volatile bool is_level, line_is_high;
+static volatile int ended;
+
+HANDLER(on_either)
+{
+	GUEST_EQ(apic_bit(APIC_TMR, VEC_B), is_level);
+	/* The end of one that is high still would be the beginning of another. */
+	while (line_is_high)
+		;
+	arrived(VEC_B);
+	ended++;
+}
+
+static const char triggers[] = "EELEELLEELE";
+enum { TRIGGERS = sizeof(triggers) - 1 };
+
+static void take_all(void)
+{
+	apic_enable();
+	ioapic_entry(PIN, VEC_B | ENTRY_LEVEL, 0);
+	guest_step(1);
+	guest_spin(ended == TRIGGERS);
+	GUEST_EQ(count, TRIGGERS);
+}
+
+/* One vector of a guest that runs, by messages and by a level */
+static void mixed(bool by_msr)
+{
+	struct vcpu *vcpu = begin(guest_vm(CHIPS), take_all, by_msr);
+	struct vm *vm = vcpu->vm;
+	pthread_t thread;
+
+	guest_gate(vm, VEC_B, on_either);
+	ASSERT_STEP(vcpu, 1);
+	thread = guest_start(vcpu);
+	for (int i = 0; i < TRIGGERS; i++) {
+		is_level = triggers[i] == 'L';
+		line_is_high = is_level;
+		if (is_level)
+			irq_pulse(vm, PIN);
+		else
+			ASSERT_EQ(signal_msi(vm, MSI_TO(0), VEC_B), 1);
+		line_is_high = false;
+		host_wait(ended == i + 1);
+	}
+	guest_join(thread);
+}
+
+TEST(edges_and_levels_xapic) { mixed(false); }
+TEST(edges_and_levels_x2apic) { mixed(true); }
 
 /* --- debugging --- */
 
