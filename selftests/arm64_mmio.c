@@ -90,6 +90,26 @@ TEST(the_pc_stays_until_the_answer)
 	EXPECT_EQ(vcpu_reg(vcpu, REG_PC), pc + 4);
 }
 
+/* SCTLR_EL1.EE: the bytes of data come the other way round. */
+GUEST64(big_endian,
+	"mrs x9, sctlr_el1\norr x9, x9, #0x2000000\nmsr sctlr_el1, x9\nisb\n"
+	AT_DEVICE
+	"mov w0, #0x3344\nmovk w0, #0x1122, lsl #16\n"
+	"str w0, [x1]\n"
+	"ldr w0, [x1]\n"
+	"strh w0, [x1]\n");
+
+TEST(a_big_endian_guest)
+{
+	struct vcpu *vcpu = GUEST_NEW(big_endian);
+
+	EXPECT_STORE(vcpu, DEVICE, 4, 0x44332211);
+	EXPECT_LOAD(vcpu, DEVICE, 4);
+	memcpy(vcpu->run->mmio.data, "\x55\x66\x77\x88", 4);
+	EXPECT_STORE(vcpu, DEVICE, 2, 0x8877);
+	EXPECT_EQ(vcpu_reg(vcpu, REG_X(0)), 0x55667788);
+}
+
 GUEST64(pair, AT_DEVICE "ldp x2, x3, [x1]\n");
 
 /* A load of two registers has no syndrome, and the VMM has not offered to look at the instruction. */

@@ -5,16 +5,18 @@
 use crate::{
     arm64::{
         counters::Event,
+        el1::{El1Access, El1Reg},
         exception::{self, status, Aborted},
         exit::Abort,
         guest_memory::GuestMemory,
-        mmio::{Direction, RegisterAccess},
+        loaded::Loaded,
+        mmio::{ByteOrder, Direction, RegisterAccess},
         run::FaultInfo,
         vcpu::Core,
         vgic::mmio::{Access, Context},
     },
     bus::{Handled, Space},
-    host::{cpu::PreemptOff, not_implemented},
+    host::not_implemented,
     run_page::{RunPage, UserExit},
     types::Gpa,
 };
@@ -31,20 +33,23 @@ pub enum Pending {
 
 impl Core {
     /// An access that stage 2 finds no memory for. If a device in the kernel takes it, the instruction is done.
-    pub fn access_device(&mut self, here: &PreemptOff, fault: &FaultInfo) -> Handled {
+    pub fn access_device(&mut self, loaded: &Loaded, fault: &FaultInfo) -> Handled {
         let iss = Abort::from(fault.syndrome.iss());
         let is_data = Aborted::of(fault.syndrome) == Aborted::Data;
         if !is_data || iss.table_walk().into_bool() {
             return Handled::No;
         }
-        let Some(access) = RegisterAccess::from_abort(iss) else {
+        let order = ByteOrder::of_guest(self.regs.pstate, loaded.get(El1Reg::Sctlr));
+        let Some(access) = RegisterAccess::from_abort(iss, order) else {
             return Handled::No;
         };
         let mut handled = self.access_gic(fault.gpa, &access, Context::Atomic);
         if handled == Handled::No && access.direction == Direction::Store {
             let data = access.stored(self.regs.get(access.register));
             let data = data.get(..access.bytes).unwrap_or(&data);
-            handled = self.io.write(here, Space::Memory, fault.gpa.raw(), data);
+            handled = self
+                .io
+                .write(loaded.here(), Space::Memory, fault.gpa.raw(), data);
         }
         if handled == Handled::Yes {
             self.counters.count(Event::MmioInKernel);
@@ -95,7 +100,8 @@ impl Core {
             self.regs.skip_instruction();
             return Ok(None);
         }
-        let access = RegisterAccess::from_abort(iss).ok_or_else(not_implemented)?;
+        let order = ByteOrder::of_guest(self.regs.pstate, self.el1.get(El1Reg::Sctlr));
+        let access = RegisterAccess::from_abort(iss, order).ok_or_else(not_implemented)?;
         if self.access_gic(fault.gpa, &access, Context::Process) == Handled::Yes {
             self.regs.skip_instruction();
             return Ok(None);

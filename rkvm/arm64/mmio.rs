@@ -4,7 +4,7 @@
 //!
 //! Source: Arm ARM (DDI 0487), D24.2.45 "ISS encoding for an exception from a Data Abort".
 
-use crate::arm64::exit::Abort;
+use crate::arm64::{exit::Abort, regs::pstate};
 
 /// Which way a value goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,38 @@ pub enum Direction {
     Load,
     /// From a register to the device.
     Store,
+}
+
+/// Which byte of a value comes first in memory, and on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteOrder {
+    /// The lowest.
+    Little,
+    /// The highest.
+    Big,
+}
+
+/// SCTLR_EL1.E0E: data accesses at EL0 are big-endian.
+const SCTLR_E0E: u64 = 1 << 24;
+/// SCTLR_EL1.EE: those at EL1 are.
+const SCTLR_EE: u64 = 1 << 25;
+/// PSTATE.E, in AArch32: they are.
+const PSTATE_E: u64 = 1 << 9;
+
+impl ByteOrder {
+    /// That of a guest's data accesses.
+    pub fn of_guest(state: u64, sctlr: u64) -> Self {
+        let is_big = match state & pstate::MODE {
+            pstate::EL1T | pstate::EL1H => sctlr & SCTLR_EE != 0,
+            mode if mode & pstate::AARCH32 != 0 => state & PSTATE_E != 0,
+            _ => sctlr & SCTLR_E0E != 0,
+        };
+        if is_big {
+            Self::Big
+        } else {
+            Self::Little
+        }
+    }
 }
 
 /// A load or store of one general register.
@@ -24,6 +56,7 @@ pub struct RegisterAccess {
     pub bytes: usize,
     /// The register's number; 31 is XZR.
     pub register: u8,
+    order: ByteOrder,
     signed: bool,
     wide: bool,
 }
@@ -31,7 +64,7 @@ pub struct RegisterAccess {
 impl RegisterAccess {
     /// What an abort's ISS tells. `None` for instructions that it does not describe: those with several
     /// registers, or that write the address back.
-    pub fn from_abort(abort: Abort) -> Option<Self> {
+    pub fn from_abort(abort: Abort, order: ByteOrder) -> Option<Self> {
         if !abort.valid().into_bool() {
             return None;
         }
@@ -43,6 +76,7 @@ impl RegisterAccess {
             },
             bytes: 1 << abort.size().get(),
             register: abort.register().get() as u8,
+            order,
             signed: abort.signed().into_bool(),
             wide: abort.wide().into_bool(),
         })
@@ -51,7 +85,7 @@ impl RegisterAccess {
     /// What the register holds after a load of `data`, of which the first [`bytes`](Self::bytes) count.
     pub fn loaded(&self, data: [u8; 8]) -> u64 {
         let unused = 64 - 8 * self.bytes.clamp(1, 8) as u32;
-        let value = u64::from_le_bytes(data) << unused;
+        let value = u64::from_le_bytes(self.in_order(data)) << unused;
         let extended = if self.signed {
             (value as i64 >> unused) as u64
         } else {
@@ -67,6 +101,14 @@ impl RegisterAccess {
     /// What a store of a register's `value` puts on the bus: the first [`bytes`](Self::bytes) count, the others are 0.
     pub fn stored(&self, value: u64) -> [u8; 8] {
         let unused = 64 - 8 * self.bytes.clamp(1, 8) as u32;
-        (value << unused >> unused).to_le_bytes()
+        self.in_order((value << unused >> unused).to_le_bytes())
+    }
+
+    /// Turns the bytes that count from little-endian to the guest's order, or back.
+    fn in_order(&self, mut data: [u8; 8]) -> [u8; 8] {
+        if let (ByteOrder::Big, Some(bytes)) = (self.order, data.get_mut(..self.bytes)) {
+            bytes.reverse();
+        }
+        data
     }
 }

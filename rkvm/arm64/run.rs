@@ -179,11 +179,7 @@ impl Core {
                     let gfn = fault.gpa.frame();
                     match self.view.fault_present(self.vm.mmu(), gfn, fault.wanted) {
                         Fault::Mapped => self.note_mapped(&fault),
-                        Fault::Mmio
-                            if self.access_device(loaded.here(), &fault) == Handled::Yes =>
-                        {
-                            ()
-                        }
+                        Fault::Mmio if self.access_device(&loaded, &fault) == Handled::Yes => (),
                         Fault::Mmio => break Leave::Mmio(fault),
                         Fault::Sleep => break Leave::Fault(fault),
                     }

@@ -6,9 +6,11 @@ use rkvm_host::arm64::{
     el1::{El1Access, El1Reg, El1Regs},
     exception::{self, Aborted},
     exit::{Abort, Class, FaultStatus, Syndrome},
-    mmio::{Direction, RegisterAccess},
+    mmio::{ByteOrder, Direction, RegisterAccess},
     regs::{pstate, CoreRegs},
 };
+
+const LITTLE: ByteOrder = ByteOrder::Little;
 
 /// A data abort's ISS with a valid description of the access.
 fn abort(size: u32, signed: bool, wide: bool, write: bool) -> Abort {
@@ -50,7 +52,7 @@ fn fault_status() {
 fn loads_extend_as_the_instruction_says() {
     let data = 0xfedc_ba98_87f6_e5d4_u64.to_le_bytes();
     let load = |size, signed, wide| {
-        let access = RegisterAccess::from_abort(abort(size, signed, wide, false)).unwrap();
+        let access = RegisterAccess::from_abort(abort(size, signed, wide, false), LITTLE).unwrap();
         assert_eq!(access.direction, Direction::Load);
         assert_eq!(access.register, 3);
         access.loaded(data)
@@ -73,7 +75,7 @@ fn stores_put_the_low_bytes_on_the_bus() {
         (2, 0x5566_7788),
         (3, 0x1122_3344_5566_7788_u64),
     ] {
-        let access = RegisterAccess::from_abort(abort(size, false, true, true)).unwrap();
+        let access = RegisterAccess::from_abort(abort(size, false, true, true), LITTLE).unwrap();
         assert_eq!(access.direction, Direction::Store);
         assert_eq!(access.bytes, 1 << size);
         assert_eq!(u64::from_le_bytes(access.stored(value)), expected);
@@ -81,8 +83,39 @@ fn stores_put_the_low_bytes_on_the_bus() {
 }
 
 #[test]
+fn a_big_endian_guest() {
+    let access = |size| RegisterAccess::from_abort(abort(size, false, true, true), ByteOrder::Big);
+    let word = access(2).unwrap();
+    assert_eq!(
+        word.stored(0x1122_3344),
+        [0x11, 0x22, 0x33, 0x44, 0, 0, 0, 0]
+    );
+    assert_eq!(
+        word.loaded([0x11, 0x22, 0x33, 0x44, 9, 9, 9, 9]),
+        0x1122_3344
+    );
+    let double = access(3).unwrap();
+    assert_eq!(
+        double.loaded(double.stored(0x1122_3344_5566_7788)),
+        0x1122_3344_5566_7788
+    );
+}
+
+#[test]
+fn the_order_of_a_guest() {
+    let (ee, e0e) = (1 << 25, 1 << 24);
+    let order = ByteOrder::of_guest;
+    assert_eq!(order(pstate::EL1H, ee), ByteOrder::Big);
+    assert_eq!(order(pstate::EL1H, e0e), ByteOrder::Little);
+    assert_eq!(order(pstate::EL0T, e0e), ByteOrder::Big);
+    assert_eq!(order(pstate::EL0T, ee), ByteOrder::Little);
+    assert_eq!(order(pstate::AARCH32_USER | 1 << 9, 0), ByteOrder::Big);
+    assert_eq!(order(pstate::AARCH32_USER, e0e), ByteOrder::Little);
+}
+
+#[test]
 fn no_description_is_no_access() {
-    assert!(RegisterAccess::from_abort(Abort::from(0b000110)).is_none());
+    assert!(RegisterAccess::from_abort(Abort::from(0b000110), LITTLE).is_none());
 }
 
 #[test]
