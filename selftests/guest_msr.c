@@ -7,7 +7,15 @@ enum {
 	MSR_PAT = 0x277, MSR_EFER = 0xc0000080, MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082,
 	MSR_CSTAR = 0xc0000083, MSR_SFMASK = 0xc0000084, MSR_FS_BASE = 0xc0000100,
 	MSR_GS_BASE = 0xc0000101, MSR_KERNEL_GS_BASE = 0xc0000102,
+	MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49,
 };
+
+/* CPUID leaf 7, EDX: IBRS and IBPB; SSBD. And what IA32_SPEC_CTRL has for them. */
+#define CPUID_SPEC_CTRL (1u << 26)
+#define CPUID_SSBD (1u << 31)
+#define SPEC_CTRL_IBRS 1
+#define SPEC_CTRL_SSBD 4
+#define SPEC_CTRL_RESERVED (1ull << 40)
 
 /* ECX the MSR, RDX:RAX the value */
 GUEST64(access, "access_write: wrmsr\nhlt\naccess_read: rdmsr\nhlt\n");
@@ -153,4 +161,67 @@ TEST(each_vcpu_has_its_own)
 		EXPECT_EQ(guest_read(one, stored[i].index), stored[i].guest);
 		EXPECT_EQ(guest_read(two, stored[i].index), stored[i].host);
 	}
+}
+
+/* A vCPU with the CPUID that guests may have, less some features of leaf 7's EDX; skips where there is no IBRS. */
+static struct vcpu *speculating(uint32_t without)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(access);
+	struct kvm_cpuid2 *cpuid = cpuid_supported(vcpu->vm->kvm);
+	struct kvm_cpuid_entry2 *features = cpuid_find(cpuid, 7, 0);
+
+	if (!features || !(features->edx & CPUID_SPEC_CTRL) || !(features->edx & CPUID_SSBD))
+		SKIP("the processor has no IA32_SPEC_CTRL");
+	features->edx &= ~without;
+	vcpu_set_cpuid(vcpu, cpuid);
+	return vcpu;
+}
+
+TEST(speculation_control)
+{
+	struct vcpu *vcpu = speculating(0);
+	uint64_t value;
+
+	EXPECT_EQ(guest_read(vcpu, MSR_SPEC_CTRL), 0);
+	guest_write(vcpu, MSR_SPEC_CTRL, SPEC_CTRL_IBRS | SPEC_CTRL_SSBD);
+	EXPECT_EQ(guest_read(vcpu, MSR_SPEC_CTRL), SPEC_CTRL_IBRS | SPEC_CTRL_SSBD);
+	EXPECT_EQ(msr_get(vcpu->fd, MSR_SPEC_CTRL, &value), 1);
+	EXPECT_EQ(value, SPEC_CTRL_IBRS | SPEC_CTRL_SSBD);
+	EXPECT_EQ(msr_set(vcpu->fd, MSR_SPEC_CTRL, SPEC_CTRL_SSBD), 1);
+	EXPECT_EQ(guest_read(vcpu, MSR_SPEC_CTRL), SPEC_CTRL_SSBD);
+	EXPECT_EQ(msr_set(vcpu->fd, MSR_SPEC_CTRL, SPEC_CTRL_RESERVED), 0);
+	expect_gp(vcpu, access_write, MSR_SPEC_CTRL, SPEC_CTRL_RESERVED);
+	EXPECT_EQ(guest_read(vcpu, MSR_SPEC_CTRL), SPEC_CTRL_SSBD);
+}
+
+/* What a guest has there stays its own, also while another runs in turn with it. */
+TEST(speculation_control_of_two_vms)
+{
+	struct vcpu *one = speculating(0), *other = speculating(0);
+
+	guest_write(one, MSR_SPEC_CTRL, SPEC_CTRL_IBRS);
+	guest_write(other, MSR_SPEC_CTRL, SPEC_CTRL_SSBD);
+	for (int i = 0; i < 10; i++) {
+		EXPECT_EQ(guest_read(one, MSR_SPEC_CTRL), SPEC_CTRL_IBRS);
+		EXPECT_EQ(guest_read(other, MSR_SPEC_CTRL), SPEC_CTRL_SSBD);
+	}
+}
+
+TEST(prediction_barrier)
+{
+	struct vcpu *vcpu = speculating(0);
+
+	guest_write(vcpu, MSR_PRED_CMD, 1);
+	guest_write(vcpu, MSR_PRED_CMD, 0);
+	expect_gp(vcpu, access_read, MSR_PRED_CMD, 0);
+	expect_gp(vcpu, access_write, MSR_PRED_CMD, 1ull << 40);
+}
+
+TEST(no_speculation_control_without_cpuid)
+{
+	struct vcpu *vcpu = speculating(-1u);
+
+	expect_gp(vcpu, access_read, MSR_SPEC_CTRL, 0);
+	expect_gp(vcpu, access_write, MSR_SPEC_CTRL, 0);
+	expect_gp(vcpu, access_write, MSR_PRED_CMD, 1);
 }

@@ -9,6 +9,7 @@ pub mod nmi;
 pub mod posted_interrupts;
 pub mod registers;
 pub mod segments;
+pub mod speculation;
 pub mod split_lock;
 pub mod tsc_frequency;
 pub mod user_word;

@@ -28,7 +28,7 @@ use crate::{
         clock,
         cpuid::{self, xsave::XsaveLayout, CpuidEntry, LocalApic, Registers},
         guest_debug, interrupts, ioctl,
-        msr::{self, FeatureMsrs},
+        msr::{self, speculation::Support, FeatureMsrs},
         regs::Xcr0,
         routing,
         shared_msrs::HostMsrs,
@@ -47,6 +47,8 @@ pub struct Platform {
     pub supported_cpuid: KVec<CpuidEntry>,
     /// Sizes and offsets of XSAVE components.
     pub xsave_layout: XsaveLayout,
+    /// What guests may tell the processors about speculation.
+    pub speculation: Support,
     /// Feature MSRs.
     pub feature_msrs: FeatureMsrs,
     /// The host's values of MSRs that guests share.
@@ -146,9 +148,11 @@ impl Platform {
             registers::read_msr(msr::index::IA32_ARCH_CAPABILITIES).unwrap_or(0),
             registers::read_msr(msr::index::IA32_BIOS_SIGN_ID).unwrap_or(0),
         );
+        let speculation = Support::new(|feature| cpuid::has(&supported_cpuid, feature));
         Ok(Arc::new(
             Self {
                 caps,
+                speculation,
                 controls,
                 supported_cpuid,
                 xsave_layout,

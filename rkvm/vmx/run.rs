@@ -13,7 +13,7 @@ use crate::{
         cpu::{self, handle_pending_work, IrqOff},
         x86::{
             breakpoints::DebugControl, fpu::InGuest, nmi, registers, segments::ThreadSegments,
-            split_lock, virtualization,
+            speculation::SpecCtrl, split_lock, virtualization,
         },
     },
     mmu::{entry::Access, Fault},
@@ -265,6 +265,8 @@ impl Core {
         fpu.ensure_loaded(&irq_off);
         let extended = ExtendedState::enter(self, &irq_off);
         self.debug.enter(&irq_off);
+        let speculation =
+            SpecCtrl::enter(&irq_off, self.platform().speculation, self.msrs.spec_ctrl());
         registers::set_cr2(self.guest.cr2);
         self.counters.count(Counted::Section);
 
@@ -277,6 +279,7 @@ impl Core {
             }
         };
 
+        speculation.leave(&irq_off);
         self.guest.cr2 = registers::cr2();
         self.debug.leave(&irq_off);
         control.restore(&irq_off);

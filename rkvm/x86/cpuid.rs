@@ -189,6 +189,21 @@ pub fn supported(
 /// Room for what most processors need.
 const INITIAL_CAPACITY: usize = 40;
 
+/// Whether a list has a feature.
+pub fn has(entries: &[CpuidEntry], feature: feature::Feature) -> bool {
+    entries.iter().any(|entry| {
+        let value = match feature.register {
+            Register::Eax => entry.eax,
+            Register::Ebx => entry.ebx,
+            Register::Ecx => entry.ecx,
+            Register::Edx => entry.edx,
+        };
+        entry.function == feature.function
+            && entry.index == feature.index
+            && value & feature.mask() != 0
+    })
+}
+
 fn native(cpuid: impl Fn(u32, u32) -> Registers, feature: feature::Feature) -> Native {
     let Registers { eax, ebx, ecx, edx } = cpuid(feature.function, feature.index);
     let value = match feature.register {

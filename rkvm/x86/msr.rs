@@ -12,11 +12,13 @@ pub mod filter;
 pub mod index;
 pub mod machine_check;
 pub mod mtrr;
+pub mod speculation;
 
 use crate::x86::cpuid::guest::GuestFeatures;
 use crate::x86::msr::index::*;
 use crate::x86::msr::machine_check::MachineCheck;
 use crate::x86::msr::mtrr::Mtrrs;
+use crate::x86::msr::speculation::{Command, Support};
 use crate::x86::pv::msrs::{self as pv, PvMsrs};
 use crate::x86::regs::is_canonical;
 use crate::x86::regs::rules::PagingState;
@@ -96,6 +98,12 @@ pub trait Backing {
 
     /// Sets the address of the wall clock's structure.
     fn set_wall_clock(&mut self, address: u64);
+
+    /// What the processor has for IA32_SPEC_CTRL and the commands.
+    fn speculation(&self) -> Support;
+
+    /// Carries out a command, if the processor has it.
+    fn command(&mut self, command: Command);
 }
 
 /// The value of IA32_PAT after power-up (SDM volume 3, section 13.12.4).
@@ -192,6 +200,7 @@ pub struct Msrs {
     feature_control: u64,
     power_control: u64,
     hwcr: u64,
+    spec_ctrl: u64,
     mtrrs: Mtrrs,
     machine_check: MachineCheck,
     /// The paravirtual interface.
@@ -217,6 +226,7 @@ impl Msrs {
             feature_control: 0,
             power_control: 0,
             hwcr: 0,
+            spec_ctrl: 0,
             mtrrs: Mtrrs::reset(),
             machine_check: MachineCheck::reset(),
             pv: PvMsrs::reset(),
@@ -231,6 +241,11 @@ impl Msrs {
     /// IA32_MISC_ENABLE.
     pub const fn misc_enable(&self) -> u64 {
         self.misc_enable
+    }
+
+    /// IA32_SPEC_CTRL.
+    pub const fn spec_ctrl(&self) -> u64 {
+        self.spec_ctrl
     }
 
     /// The machine-check registers.
@@ -275,6 +290,7 @@ impl Msrs {
             IA32_TSC_ADJUST => self.tsc_adjust,
             IA32_ARCH_CAPABILITIES if features.has_arch_capabilities() => self.arch_capabilities,
             IA32_ARCH_CAPABILITIES if by_vmm => 0,
+            IA32_SPEC_CTRL if by_vmm || features.has_spec_ctrl() => self.spec_ctrl,
             IA32_BIOS_SIGN_ID => self.microcode,
             MSR_PLATFORM_INFO => self.platform_info,
             MSR_MISC_FEATURES_ENABLES => self.features_enables,
@@ -343,6 +359,16 @@ impl Msrs {
                 self.arch_capabilities = value;
             }
             IA32_ARCH_CAPABILITIES if by_vmm => require(value == 0)?,
+            IA32_SPEC_CTRL if by_vmm || features.has_spec_ctrl() => {
+                require(value & !backing.speculation().spec_ctrl() == 0)?;
+                self.spec_ctrl = value;
+            }
+            IA32_PRED_CMD if by_vmm || features.has_pred_cmd() => {
+                execute(value, Command::PredictorBarrier, backing)?;
+            }
+            IA32_FLUSH_CMD if by_vmm || features.has_flush_cmd() => {
+                execute(value, Command::FlushL1d, backing)?;
+            }
             IA32_BIOS_SIGN_ID if by_vmm => self.microcode = value,
             MSR_PLATFORM_INFO => {
                 require(by_vmm)?;
@@ -472,6 +498,15 @@ impl Msrs {
 
 fn require(condition: bool) -> Result<(), Refusal> {
     condition.then_some(()).ok_or(Refusal::Invalid)
+}
+
+/// A write to IA32_PRED_CMD or IA32_FLUSH_CMD.
+fn execute(value: u64, command: Command, backing: &mut impl Backing) -> Result<(), Refusal> {
+    require(value & !Command::EXECUTE == 0 && backing.speculation().has(command))?;
+    if value & Command::EXECUTE != 0 {
+        backing.command(command);
+    }
+    Ok(())
 }
 
 fn set_address(backing: &mut impl Backing, register: Register, value: u64) -> Result<(), Refusal> {

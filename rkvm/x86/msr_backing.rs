@@ -3,10 +3,14 @@
 //! MSRs of a vCPU that the processor holds: where [`Msrs`](crate::x86::msr::Msrs) finds them.
 
 use crate::{
-    host::x86::registers,
+    host::x86::{registers, speculation},
     vmx::{field::*, guest_state::GuestState, vmcs::Loaded},
     x86::{
-        msr::{index::MSR_PLATFORM_INFO, Backing, Initiator, Refusal, Register},
+        msr::{
+            index::MSR_PLATFORM_INFO,
+            speculation::{Command, Support},
+            Backing, Initiator, Refusal, Register,
+        },
         regs::{rules::PagingState, Efer},
         shared_msrs::GuestMsrs,
         vcpu::Core,
@@ -23,6 +27,7 @@ struct Registers<'a> {
     kernel_gs_base: &'a mut u64,
     tsc_offset: &'a mut u64,
     vm: &'a VmState,
+    speculation: Support,
 }
 
 impl Backing for Registers<'_> {
@@ -85,6 +90,14 @@ impl Backing for Registers<'_> {
     fn set_wall_clock(&mut self, address: u64) {
         self.vm.clock().set_wall_clock(address);
     }
+
+    fn speculation(&self) -> Support {
+        self.speculation
+    }
+
+    fn command(&mut self, command: Command) {
+        speculation::command(self.speculation, command);
+    }
 }
 
 impl Core {
@@ -111,6 +124,7 @@ impl Core {
             kernel_gs_base: &mut self.kernel_gs_base,
             tsc_offset: &mut self.tsc_offset,
             vm: self.vm.arch(),
+            speculation: self.vm.platform().speculation,
         };
         self.msrs.read(index, initiator, &self.features, &registers)
     }
@@ -133,6 +147,7 @@ impl Core {
             kernel_gs_base: &mut self.kernel_gs_base,
             tsc_offset: &mut self.tsc_offset,
             vm: self.vm.arch(),
+            speculation: self.vm.platform().speculation,
         };
         self.msrs
             .write(index, value, initiator, &self.features, &mut registers)

@@ -12,8 +12,9 @@ use crate::{
         msr::{
             filter::Accesses,
             index::{
-                IA32_APIC_BASE, IA32_EFER, IA32_FMASK, IA32_LSTAR, IA32_MISC_ENABLE, IA32_STAR,
-                IA32_TIME_STAMP_COUNTER, IA32_TSC_ADJUST, IA32_TSC_AUX, MSR_KVM_PV_EOI_EN,
+                IA32_APIC_BASE, IA32_EFER, IA32_FMASK, IA32_LSTAR, IA32_MISC_ENABLE,
+                IA32_SPEC_CTRL, IA32_STAR, IA32_TIME_STAMP_COUNTER, IA32_TSC_ADJUST, IA32_TSC_AUX,
+                MSR_KVM_PV_EOI_EN,
             },
             Initiator, Refusal,
         },
@@ -67,7 +68,9 @@ pub fn write(core: &mut Core, loaded: &Loaded, page: &RunPage) -> Option<Leave> 
     }
     match index {
         // In the host's registers while the guest runs, or deciding which are.
-        IA32_STAR | IA32_LSTAR | IA32_FMASK | IA32_TSC_AUX | IA32_EFER => Some(Leave::Reload),
+        IA32_STAR | IA32_LSTAR | IA32_FMASK | IA32_TSC_AUX | IA32_EFER | IA32_SPEC_CTRL => {
+            Some(Leave::Reload)
+        }
         IA32_APIC_BASE | IA32_MISC_ENABLE => {
             let cr4 = core.guest.cr4(loaded);
             core.refresh_cpuid(cr4);

@@ -5,7 +5,7 @@
 //!
 //! Left out on purpose: what VMX does not virtualize here (VMX, SGX, TDX, PT, PMU, MONITOR,
 //! WAITPKG, LA57), what needs state to be switched that this module does not switch (PKU, CET,
-//! AMX, MPX, SPEC_CTRL and its kin), and TSX, whose mitigations need an MSR of their own.
+//! AMX, MPX), and TSX, whose mitigations need an MSR of their own.
 
 #![allow(
     dead_code,
@@ -192,7 +192,11 @@ features! {
         MD_CLEAR = 10, NATIVE;
         SERIALIZE = 14, NATIVE;
         AVX512_FP16 = 23, AVX512_STATE;
+        SPEC_CTRL = 26, NATIVE;
+        INTEL_STIBP = 27, NATIVE;
+        FLUSH_L1D = 28, NATIVE;
         ARCH_CAPABILITIES = 29, NATIVE;
+        SPEC_CTRL_SSBD = 31, NATIVE;
     }
     0x7 . 1 Eax {
         SHA512 = 0, AVX_STATE;

@@ -72,6 +72,12 @@ flags! {
     has_invpcid = INVPCID, 5, INVPCID;
     /// The local APIC's timer can work by the TSC.
     has_tsc_deadline = TSC_DEADLINE, 6, TSC_DEADLINE;
+    /// IA32_SPEC_CTRL exists.
+    has_spec_ctrl = SPEC_CTRL, 7, SPEC_CTRL | INTEL_STIBP | SPEC_CTRL_SSBD;
+    /// IA32_PRED_CMD exists.
+    has_pred_cmd = PRED_CMD, 8, SPEC_CTRL;
+    /// IA32_FLUSH_CMD exists.
+    has_flush_cmd = FLUSH_CMD, 9, FLUSH_L1D;
 }
 
 impl GuestFeatures {

@@ -20,6 +20,10 @@ pub const MSR_EBC_FREQUENCY_ID: u32 = 0x2c;
 pub const IA32_FEATURE_CONTROL: u32 = 0x3a;
 /// IA32_TSC_ADJUST.
 pub const IA32_TSC_ADJUST: u32 = 0x3b;
+/// IA32_SPEC_CTRL.
+pub const IA32_SPEC_CTRL: u32 = 0x48;
+/// IA32_PRED_CMD.
+pub const IA32_PRED_CMD: u32 = 0x49;
 /// IA32_BIOS_UPDT_TRIG.
 pub const IA32_BIOS_UPDT_TRIG: u32 = 0x79;
 /// IA32_BIOS_SIGN_ID, the microcode revision.
@@ -34,6 +38,8 @@ pub const MSR_FSB_FREQ: u32 = 0xcd;
 pub const MSR_PLATFORM_INFO: u32 = 0xce;
 /// IA32_ARCH_CAPABILITIES.
 pub const IA32_ARCH_CAPABILITIES: u32 = 0x10a;
+/// IA32_FLUSH_CMD.
+pub const IA32_FLUSH_CMD: u32 = 0x10b;
 /// MSR_BBL_CR_CTL3.
 pub const MSR_BBL_CR_CTL3: u32 = 0x11e;
 /// MSR_MISC_FEATURES_ENABLES.
@@ -144,6 +150,7 @@ pub const SAVED: &[u32] = &[
     IA32_DEBUGCTL,
     IA32_TSC_ADJUST,
     IA32_TSC_DEADLINE,
+    IA32_SPEC_CTRL,
     IA32_ARCH_CAPABILITIES,
     IA32_MISC_ENABLE,
     IA32_MCG_STATUS,

@@ -5,10 +5,12 @@
 use crate::cpuid::full_features;
 use crate::models::{HASWELL_4770, TIGERLAKE};
 use proptest::prelude::*;
+use rkvm_host::x86::cpuid::feature::{Feature, FLUSH_L1D, INTEL_STIBP, SPEC_CTRL, SPEC_CTRL_SSBD};
 use rkvm_host::x86::cpuid::guest::GuestFeatures;
 use rkvm_host::x86::msr::bitmap::{self, Passthrough};
 use rkvm_host::x86::msr::index::*;
 use rkvm_host::x86::msr::machine_check::{Delivery, Error, MachineCheck};
+use rkvm_host::x86::msr::speculation::{Command, Support};
 use rkvm_host::x86::msr::*;
 use rkvm_host::x86::regs::rules::PagingState;
 use rkvm_host::x86::regs::{Cr0, Cr4, Efer};
@@ -21,6 +23,8 @@ struct Cpu {
     host_tsc: u64,
     tsc_offset: u64,
     wall_clock: u64,
+    speculation: Support,
+    commands: Vec<Command>,
 }
 
 impl Backing for Cpu {
@@ -54,6 +58,14 @@ impl Backing for Cpu {
 
     fn set_wall_clock(&mut self, address: u64) {
         self.wall_clock = address;
+    }
+
+    fn speculation(&self) -> Support {
+        self.speculation
+    }
+
+    fn command(&mut self, command: Command) {
+        self.commands.push(command);
     }
 }
 
@@ -184,7 +196,6 @@ fn reserved_bits_fault() {
     vcpu.faults(0x1234_5678, 0);
     vcpu.faults(0x480, 0);
     assert_eq!(vcpu.read(0x480, Initiator::Vmm), Err(Refusal::Unsupported));
-    assert_eq!(vcpu.read(0x48, Initiator::Guest), Err(Refusal::Unsupported));
 }
 
 #[test]
@@ -547,4 +558,65 @@ proptest! {
             let _ = vcpu.read(msr, initiator);
         }
     }
+}
+
+fn speculation(features: &[Feature]) -> Support {
+    Support::new(|feature| features.contains(&feature))
+}
+
+#[test]
+fn spec_ctrl_has_the_bits_of_the_processor() {
+    let every = [SPEC_CTRL, INTEL_STIBP, SPEC_CTRL_SSBD, FLUSH_L1D];
+    for (has, bits) in [
+        (&every[..], 0b111),
+        (&every[..1], 0b001),
+        (&every[2..3], 0b100),
+        (&[], 0),
+    ] {
+        let mut vcpu = Vcpu::full();
+        vcpu.cpu.speculation = speculation(has);
+        for value in 0..16 {
+            let expected = if value & !bits == 0 {
+                Ok(())
+            } else {
+                Err(Refusal::Invalid)
+            };
+            assert_eq!(vcpu.write(IA32_SPEC_CTRL, value, Initiator::Vmm), expected);
+        }
+        assert_eq!(vcpu.read(IA32_SPEC_CTRL, Initiator::Vmm), Ok(bits));
+        assert_eq!(vcpu.msrs.spec_ctrl(), bits);
+    }
+}
+
+#[test]
+fn speculation_is_the_guests_with_its_cpuid_alone() {
+    let mut vcpu = Vcpu::new(GuestFeatures::default());
+    vcpu.cpu.speculation = speculation(&[SPEC_CTRL, FLUSH_L1D]);
+    for msr in [IA32_SPEC_CTRL, IA32_PRED_CMD, IA32_FLUSH_CMD] {
+        assert_eq!(
+            vcpu.write(msr, 1, Initiator::Guest),
+            Err(Refusal::Unsupported)
+        );
+        assert_eq!(vcpu.read(msr, Initiator::Guest), Err(Refusal::Unsupported));
+    }
+    assert!(vcpu.cpu.commands.is_empty());
+}
+
+#[test]
+fn commands_reach_the_processor_that_has_them() {
+    let mut vcpu = Vcpu::full();
+    vcpu.cpu.speculation = speculation(&[SPEC_CTRL]);
+    assert_eq!(vcpu.write(IA32_PRED_CMD, 0, Initiator::Vmm), Ok(()));
+    assert!(vcpu.cpu.commands.is_empty());
+    assert_eq!(vcpu.write(IA32_PRED_CMD, 1, Initiator::Vmm), Ok(()));
+    assert_eq!(vcpu.cpu.commands, [Command::PredictorBarrier]);
+    assert_eq!(
+        vcpu.write(IA32_PRED_CMD, 2, Initiator::Vmm),
+        Err(Refusal::Invalid)
+    );
+    assert_eq!(
+        vcpu.write(IA32_FLUSH_CMD, 1, Initiator::Vmm),
+        Err(Refusal::Invalid)
+    );
+    assert_eq!(vcpu.cpu.commands, [Command::PredictorBarrier]);
 }
