@@ -141,6 +141,7 @@ void rkvm_neon_end(void);
 u64 rkvm_sanitised_register(u32 op0, u32 op1, u32 crn, u32 crm, u32 op2);
 bool rkvm_kernel_at_el2(void);
 bool rkvm_kvm_node_taken(void);
+bool rkvm_otherwise_idle(void);
 int rkvm_guest_irqs_request(void);
 void rkvm_guest_irqs_free(void);
 void rkvm_guest_irqs_enable(void);

@@ -8,6 +8,7 @@
 
 use crate::{
     arm64::{
+        halt_poll::HaltPoll,
         running_timers::{self, Offsets, PhysicalPpis, Running},
         sysreg::role::TimerPart,
         time::VmTime,
@@ -25,7 +26,9 @@ use crate::{
         },
     },
     host::{
+        arm64::idle::is_otherwise_idle,
         cpu::{self, PreemptOff},
+        timer,
         waiter::Woken,
     },
     request::Kick,
@@ -61,6 +64,7 @@ pub struct Interrupts {
     /// The list registers are to be loaded anew.
     stale: bool,
     hardware: Option<Hardware>,
+    poll: HaltPoll,
 }
 
 impl Interrupts {
@@ -84,6 +88,7 @@ impl Interrupts {
             fired: [false; 2],
             stale: false,
             hardware: None,
+            poll: HaltPoll::default(),
         })
     }
 
@@ -393,12 +398,16 @@ impl Interrupts {
     pub fn has_interrupt(&mut self) -> bool {
         self.target.take_news();
         let lines = self.lines_now();
-        self.pass_lines(lines);
+        self.lines = lines;
+        let ppis = self.ppis;
         match self.index {
-            Some(index) => self
-                .vgic()
-                .with_gic(|gic| gic.has_deliverable(index))
-                .unwrap_or(false),
+            Some(index) => {
+                let has = self.vgic().with_gic_for(index, |gic| {
+                    set_lines(gic, index, ppis, lines);
+                    gic.has_deliverable(index)
+                });
+                has.unwrap_or(false)
+            }
             // The VMM has the interrupt controller: it has to look.
             None => lines != [Level::Low; 2],
         }
@@ -407,16 +416,19 @@ impl Interrupts {
     /// Sleeps until there is an interrupt for the guest, or `other` is true, which is to be made so before the vCPU is
     /// roused. `EINTR` if the thread has a signal.
     pub fn sleep(&mut self, mut other: impl FnMut() -> bool) -> Result {
+        let start = timer::now();
         while !self.has_interrupt() && !other() {
             let limit = self.remaining();
             let target = &self.target;
-            let woken = target
-                .waiter()
-                .sleep(limit, || target.has_news() || other());
-            if woken == Woken::Signal {
+            let mut ready = || target.has_news() || other();
+            if look(start, self.poll.window(), limit, &mut ready) {
+                continue;
+            }
+            if target.waiter().sleep(limit, ready) == Woken::Signal {
                 return Err(EINTR);
             }
         }
+        self.poll.waited(timer::now().saturating_sub(start));
         Ok(())
     }
 }
@@ -425,6 +437,29 @@ impl Drop for Interrupts {
     fn drop(&mut self) {
         self.vgic().remove_vcpu(&self.target);
     }
+}
+
+/// Looks for `window` nanoseconds from `start` on, unless the CPU has something else to do. Whether there is something,
+/// or `limit` is over.
+fn look(
+    start: u64,
+    window: u64,
+    limit: Option<Duration>,
+    ready: &mut impl FnMut() -> bool,
+) -> bool {
+    let first = timer::now();
+    let due = limit.map_or(u64::MAX, |limit| {
+        first.saturating_add(limit.as_nanos().try_into().unwrap_or(u64::MAX))
+    });
+    let end = start.saturating_add(window);
+    let mut now = first;
+    while now < end && is_otherwise_idle() {
+        if ready() || now >= due {
+            return true;
+        }
+        now = timer::now();
+    }
+    false
 }
 
 /// Passes the lines of a vCPU's timers on.

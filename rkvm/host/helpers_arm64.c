@@ -10,6 +10,8 @@
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/of_irq.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
 #include <linux/random.h>
 #include <linux/timekeeping.h>
 
@@ -91,6 +93,13 @@ bool rkvm_kvm_node_taken(void)
 		return true;
 	misc_deregister(&node);
 	return false;
+}
+
+/* Whether the current task is all that the CPU has to do, and has no signal. */
+bool rkvm_otherwise_idle(void)
+{
+	cpu_relax();
+	return single_task_running() && !need_resched() && !signal_pending(current);
 }
 
 /* The interrupts of each CPU that come for guests' sake: of the virtual and the physical timer, and of the GIC. */

@@ -24,6 +24,7 @@ pub mod arm64 {
     pub mod exception;
     pub mod exit;
     pub mod features;
+    pub mod halt_poll;
     pub mod id_regs;
     pub mod mmio;
     pub mod one_reg;
