@@ -163,8 +163,10 @@ TEST(each_vcpu_has_its_own)
 	}
 }
 
-/* A vCPU with the CPUID that guests may have, less some features of leaf 7's EDX; skips where there is no IBRS. */
-static struct vcpu *speculating(uint32_t without)
+enum speculation { SPECULATION, NO_SPECULATION };
+
+/* A vCPU with the CPUID that guests may have, or without its features of speculation; skips where there are none. */
+static struct vcpu *speculating(enum speculation which)
 {
 	struct vcpu *vcpu = GUEST_NEW_TRAPS(access);
 	struct kvm_cpuid2 *cpuid = cpuid_supported(vcpu->vm->kvm);
@@ -172,14 +174,18 @@ static struct vcpu *speculating(uint32_t without)
 
 	if (!features || !(features->edx & CPUID_SPEC_CTRL) || !(features->edx & CPUID_SSBD))
 		SKIP("the processor has no IA32_SPEC_CTRL");
-	features->edx &= ~without;
+	if (which == NO_SPECULATION) {
+		features->edx = 0;
+		/* AMD's bits for the same, which C KVM offers, too */
+		cpuid_find(cpuid, 0x80000008, 0)->ebx = 0;
+	}
 	vcpu_set_cpuid(vcpu, cpuid);
 	return vcpu;
 }
 
 TEST(speculation_control)
 {
-	struct vcpu *vcpu = speculating(0);
+	struct vcpu *vcpu = speculating(SPECULATION);
 	uint64_t value;
 
 	EXPECT_EQ(guest_read(vcpu, MSR_SPEC_CTRL), 0);
@@ -197,7 +203,7 @@ TEST(speculation_control)
 /* What a guest has there stays its own, also while another runs in turn with it. */
 TEST(speculation_control_of_two_vms)
 {
-	struct vcpu *one = speculating(0), *other = speculating(0);
+	struct vcpu *one = speculating(SPECULATION), *other = speculating(SPECULATION);
 
 	guest_write(one, MSR_SPEC_CTRL, SPEC_CTRL_IBRS);
 	guest_write(other, MSR_SPEC_CTRL, SPEC_CTRL_SSBD);
@@ -209,7 +215,7 @@ TEST(speculation_control_of_two_vms)
 
 TEST(prediction_barrier)
 {
-	struct vcpu *vcpu = speculating(0);
+	struct vcpu *vcpu = speculating(SPECULATION);
 
 	guest_write(vcpu, MSR_PRED_CMD, 1);
 	guest_write(vcpu, MSR_PRED_CMD, 0);
@@ -219,7 +225,7 @@ TEST(prediction_barrier)
 
 TEST(no_speculation_control_without_cpuid)
 {
-	struct vcpu *vcpu = speculating(-1u);
+	struct vcpu *vcpu = speculating(NO_SPECULATION);
 
 	expect_gp(vcpu, access_read, MSR_SPEC_CTRL, 0);
 	expect_gp(vcpu, access_write, MSR_SPEC_CTRL, 0);
