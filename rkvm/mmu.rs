@@ -132,6 +132,17 @@ impl Mmu {
         &self.shared.vcpus
     }
 
+    /// Unmaps everything: what the guest still uses faults, and is mapped as for the first time.
+    #[allow(
+        dead_code,
+        reason = "on x86 nothing is done when memory is mapped first"
+    )]
+    pub fn forget(&self) {
+        let all = Gfn::new(0)..self.shared.format.limit();
+        let outdated = Outdated::take(&mut self.shared.state.lock().table, Stale::Mappings(all));
+        self.shared.expel(outdated);
+    }
+
     /// KVM_SET_USER_MEMORY_REGION; see [`Slots::with_region`] for the errors, and `EINVAL` where the
     /// memory is not user memory.
     pub fn set_region(&self, region: &kvm_userspace_memory_region) -> Result {

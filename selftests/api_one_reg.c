@@ -310,8 +310,14 @@ TEST(writable_masks)
 	ASSERT_OK(ioctl(vm->fd, KVM_ARM_GET_REG_WRITABLE_MASKS, &range));
 	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 4, 0)], 0xffff00f0ff00ffff);
 	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 4, 1)], 0x0f00000f0000f0ff);
+	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 4, 2)], 0x0000000f0000fff0);
+	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 4, 4)], 0x0fffff0f0ffff0ff);
 	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 5, 0)], 0x000000f000f00f0f);
 	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 6, 0)], 0xfffffffff0fffff0);
+	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 6, 1)], 0xffffffff00fff00f);
+	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 6, 2)], 0xffffffffffff00ff);
+	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 7, 1)], 0xffffffff0ffff00f);
+	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 7, 2)], 0xf0ff000ff00fffff);
 	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 0, 0, 7, 0)], 0xff00ffffffffff0f);
 	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 3, 0, 0, 1)], 0x300fc00f);
 	EXPECT_EQ(masks[KVM_ARM_FEATURE_ID_RANGE_IDX(3, 1, 0, 0, 1)], 0x7fffffffffff);

@@ -119,6 +119,35 @@ TEST(resets)
 	EXPECT_TRUE(wide == 0);
 }
 
+GUEST64(counts,
+	"mov x1, #0x10000\n"
+	"ldr x0, [x1]\n"
+	"add x0, x0, #1\n"
+	"str x0, [x1]\n"
+	REPORT DONE);
+
+/* A guest that begins anew finds its memory as it was, or as the VMM has made it. */
+TEST(begins_anew)
+{
+	struct vcpu *vcpu = GUEST_NEW(counts);
+	volatile uint64_t *count = (uint64_t *)(vcpu->vm->ram + GUEST_DATA);
+
+	for (uint64_t round = 1; round < 5; round++) {
+		EXPECT_REPORT(vcpu, round);
+		EXPECT_EQ(*count, round);
+		/* The store is done with, and told of as it was. */
+		vcpu->run->immediate_exit = 1;
+		EXPECT_ERRNO(vcpu_run(vcpu), EINTR);
+		EXPECT_EXIT(vcpu, KVM_EXIT_MMIO);
+		vcpu->run->immediate_exit = 0;
+		vcpu_setup(vcpu);
+		vcpu_start(vcpu, GUEST_CODE);
+	}
+	*count = 99;
+	EXPECT_REPORT(vcpu, 100);
+	EXPECT_DONE(vcpu);
+}
+
 TEST(mp_states)
 {
 	struct vm *vm = vm_create();

@@ -90,6 +90,10 @@ fn init(core: &mut Core, init: &uapi::kvm_vcpu_init) -> Result {
         .lock()
         .choose_features(host, features)?;
     core.features = Some(features);
+    if core.fixed.is_some() {
+        // A guest begins anew, with its caches off: what the VMM writes meanwhile has to reach memory.
+        core.vm.mmu().forget();
+    }
     core.reset();
     core.processor().set_activity(match start {
         Start::Now => Activity::Running,

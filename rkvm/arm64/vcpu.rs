@@ -142,13 +142,13 @@ impl Vcpu {
         let request = page.request();
         self.core.begin_steps();
         self.core.complete(page);
-        let result = if request.immediate_exit {
-            Err(EINTR)
-        } else {
-            self.core.run()
-        };
+        let result = (!request.immediate_exit).then(|| self.core.run());
         self.core.end_steps();
         self.core.interrupts.finish();
+        // What has been pending is done, and nothing else: the VMM finds the exit as it was.
+        let Some(result) = result else {
+            return Err(EINTR);
+        };
         match result {
             Ok(exit) => {
                 let Reported { .. } = page.report_exit(&exit);

@@ -140,7 +140,7 @@ impl Rule {
             // Nothing of it is built: FPMR, GCIE, MTE.
             name::ID_AA64PFR2_EL1 => Self::host(ALL_BITS, nibbles(&[32, 12, 8, 4])),
             // SVE's and FP8's.
-            name::ID_AA64ZFR0_EL1 => Self::host(ALL_BITS, !nibbles(&[60, 40, 36, 28, 8])),
+            name::ID_AA64ZFR0_EL1 => Self::host(ALL_BITS, !nibbles(&[60, 36, 28, 8])),
             name::ID_AA64FPFR0_EL1 => Self::host(ALL_BITS, FPFR0_WRITABLE).except(&FPFR0),
             // No performance monitors, SPE, BRBE. The breakpoints are the processor's.
             name::ID_AA64DFR0_EL1 => Self::host(
