@@ -474,6 +474,6 @@ TEST(what_can_be_cleared)
 			   &(struct kvm_clear_dirty_log){ .slot = 0, .dirty_bitmap = bits }),
 		     ENOENT);
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG,
-			   &(struct kvm_clear_dirty_log){ .slot = 0x7ffe, .dirty_bitmap = bits }),
+			   &(struct kvm_clear_dirty_log){ .slot = 0x7fff, .dirty_bitmap = bits }),
 		     EINVAL);
 }
