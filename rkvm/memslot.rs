@@ -259,11 +259,29 @@ impl Slots {
 
     /// The guest frames whose memory meets `hvas`, slot by slot. Slots may share memory.
     pub fn gfns_of(&self, hvas: Range<Hva>) -> impl Iterator<Item = (&Slot, Range<Gfn>)> {
-        let outside = hvas.end <= self.hull.start || self.hull.end <= hvas.start;
-        let candidates = if outside { &[] } else { self.slots.as_slice() };
-        candidates
+        self.candidates(&hvas)
             .iter()
             .filter_map(move |slot| Some((slot, slot.gfns_of(hvas.clone())?)))
+    }
+
+    /// The slots that may have some of this memory.
+    fn candidates(&self, hvas: &Range<Hva>) -> &[Slot] {
+        let outside = hvas.end <= self.hull.start || self.hull.end <= hvas.start;
+        if outside {
+            &[]
+        } else {
+            &self.slots
+        }
+    }
+
+    /// The first of [`Slots::gfns_of`] from `first` on, found without a look at the slots before.
+    pub fn next_gfns_of(&self, hvas: Range<Hva>, first: Gfn) -> Option<Range<Gfn>> {
+        let candidates = self.candidates(&hvas);
+        let before = candidates.partition_point(|slot| slot.gfns().end <= first);
+        let rest = candidates.get(before..).unwrap_or(&[]);
+        rest.iter()
+            .filter_map(|slot| slot.gfns_of(hvas.clone()))
+            .find(|gfns| gfns.start >= first)
     }
 
     /// The set after `KVM_SET_USER_MEMORY_REGION` with `region`, for a VM whose frames end at

@@ -226,8 +226,7 @@ impl Shared {
         let (end, removed) = {
             let mut state = self.state.lock();
             let State { slots, table } = &mut *state;
-            let mut backed = slots.gfns_of(range.start..range.end);
-            let (_, gfns) = backed.find(|(_, gfns)| gfns.start >= first)?;
+            let gfns = slots.next_gfns_of(range.start..range.end, first)?;
             (gfns.end, table.zap(gfns))
         };
         drop(removed.after_flush(|| self.vcpus.expel()));

@@ -294,6 +294,15 @@ fn all_slots_can_be_used() {
     assert_eq!(slots.iter().count(), 509);
     assert!(slots.iter().is_sorted_by_key(|slot| slot.gfns().start));
     assert_eq!(slots.gfns_of(hvas(0x1fff..0x2000)).count(), 509);
+    // One after the other they are the same, and none without memory in common.
+    let mut first = Gfn::new(0);
+    for (_, gfns) in slots.gfns_of(hvas(0x1fff..0x2000)) {
+        let next = slots.next_gfns_of(hvas(0x1fff..0x2000), first);
+        assert_eq!(next, Some(gfns.clone()));
+        first = gfns.end;
+    }
+    assert_eq!(slots.next_gfns_of(hvas(0x1fff..0x2000), first), None);
+    assert_eq!(slots.next_gfns_of(hvas(0x2000..0x3000), Gfn::new(0)), None);
     for slot in 0..509 {
         slots = apply(slots, region(slot, 0, 0, 0)).0;
     }
