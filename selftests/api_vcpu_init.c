@@ -109,7 +109,9 @@ TEST(resets)
 	vcpu_set_reg(vcpu, sctlr, 0x30d0199d);
 	vcpu_set_reg(vcpu, vbar, 0x1000);
 	ASSERT_OK(reg_set(vcpu, REG_V(7), &wide));
+	vcpu_set_reg(vcpu, REG_MPIDR, 0x80000300);
 	vcpu_setup(vcpu);
+	EXPECT_EQ(vcpu_reg(vcpu, REG_MPIDR), 0x80000300);
 	EXPECT_EQ(vcpu_reg(vcpu, REG_X(3)), 0);
 	EXPECT_EQ(vcpu_reg(vcpu, REG_PC), 0);
 	EXPECT_EQ(vcpu_reg(vcpu, REG_PSTATE), PSTATE_EL1H | PSTATE_DAIF);

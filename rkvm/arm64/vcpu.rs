@@ -168,8 +168,7 @@ impl Vcpu {
 impl Core {
     /// The state after a reset, but for what KVM_ARM_VCPU_INIT alone decides.
     pub fn reset(&mut self) {
-        self.kept.reset(self.id);
-        self.processor().rename(self.kept.get(Kept::Mpidr));
+        self.kept.reset();
         self.regs = CoreRegs::RESET;
         self.el1 = El1Regs::RESET;
         *self.fpsimd = Fpsimd::RESET;

@@ -78,16 +78,17 @@ impl KeptRegs {
             ctr,
         };
         *regs.slot(Kept::Clidr) = cache::levels(ctr);
-        regs.reset(vcpu);
+        *regs.slot(Kept::Mpidr) = psci::mpidr(vcpu);
+        regs.reset();
         regs
     }
 
-    /// Resets them. The caches are as they were: they are part of the machine.
-    pub fn reset(&mut self, vcpu: u32) {
-        let levels = self.get(Kept::Clidr);
+    /// Resets them. Its name and the caches are as they were: they are part of the machine.
+    pub fn reset(&mut self) {
+        let (levels, name) = (self.get(Kept::Clidr), self.get(Kept::Mpidr));
         self.values = [0; Kept::COUNT];
         *self.slot(Kept::Clidr) = levels;
-        *self.slot(Kept::Mpidr) = psci::mpidr(vcpu);
+        *self.slot(Kept::Mpidr) = name;
         *self.slot(Kept::OsLock) = OS_LOCK_THERE;
         *self.slot(Kept::Fpexc32) = FPEXC32_RESET;
         self.debug = DebugRegs::RESET;

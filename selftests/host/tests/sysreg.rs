@@ -176,7 +176,7 @@ fn debug_registers() {
     assert_eq!(read(&mut kept, OSLAR_EL1), Effect::Undefined);
     assert_eq!(write(&mut kept, OSLSR_EL1, 8), Effect::Undefined);
     assert_eq!(write(&mut kept, OSDLR_EL1, 1), Effect::Done(0));
-    kept.reset(0);
+    kept.reset();
     assert_eq!(kept.debug.get(Bank::WatchpointValue, 3), 0);
 }
 
