@@ -70,8 +70,8 @@ demo: module
 	@tools/demo-linux
 
 bench: module
-	@tools/root make -s -C selftests ARCH=x86_64 ../build/x86_64/selftests/bench
-	@selftests/bench
+	@tools/root make -s -C selftests $(KERNEL_MAKE) ../build/$(ARCH)/selftests/bench
+	@selftests/bench --arch $(ARCH)
 
 kselftests: module
 	@tools/kselftests --arch $(ARCH)
@@ -91,7 +91,7 @@ help:
 	@echo 'make machine-test the selftests in emulated machines'
 	@echo 'make boot-test    boot Linux by samples/minivmm and by QEMU in one'
 	@echo 'make test-vmms    boot Linux by QEMU in one, in many ways; takes long'
-	@echo 'make bench        compare with the kernel'"'"'s own KVM in one machine'
+	@echo 'make bench        compare with the kernel'"'"'s own KVM on the same machine (ARCH=arm64, too)'
 	@echo 'make kselftests   run the kernel'"'"'s own KVM selftests on both KVMs, for docs/kselftests.md'
 	@echo 'make clippy fmt   lint; check the formatting'
 	@echo 'make setup        make the tool root, kernels and boot kits, which the others do when needed'

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a KVM costs, in TSC ticks; under an emulator whose TSC counts
- * instructions these are host instructions. Here: exits, page faults and
- * ioctls of a vCPU. The rows of interrupt controllers are in bench_chips.c,
- * those of a VM's life in bench_life.c; all are one program.
+ * What a KVM costs, in ticks of a clock that counts the instructions of the
+ * host, where the emulator gives one. Here: page faults and KVM_RUN by itself,
+ * on every architecture. Exits are in bench_x86.c and bench_arm64.c, interrupt
+ * controllers in bench_chips.c and bench_vgic.c, a VM's life in bench_life.c;
+ * all of an architecture are one program.
  */
 #include "lib/bench.h"
 
@@ -13,53 +14,12 @@ enum {
 	HUGE_SIZE = 2 << 20,
 };
 
-GUEST64(loop_empty, MEASURE(""));
-GUEST64(loop_pio_out, MEASURE("outb %al, $0x80\n"));
-GUEST64(loop_pio_in, MEASURE("inb $0x80, %al\n"));
-GUEST64(loop_hlt, MEASURE("hlt\n"));
-GUEST64(loop_mmio_write, MEASURE("mov %eax, (%r8)\n"));
-GUEST64(loop_mmio_read, MEASURE("mov (%r8), %eax\n"));
-GUEST64(loop_cpuid, MEASURE("xor %eax, %eax\ncpuid\n"));
-GUEST64(loop_cpuid_empty, MEASURE("xor %eax, %eax\n"));
-GUEST64(loop_rdmsr, MEASURE("mov $0x1a0, %ecx\nrdmsr\n"));	/* IA32_MISC_ENABLE */
-GUEST64(loop_vmcall, MEASURE("mov $-1, %rax\nvmcall\n"));
-GUEST64(loop_touch, MEASURE("movb $1, (%r8)\n"));
-GUEST64(halt, "hlt\n");
-GUEST64(interrupted, "1: sti\nhlt\njmp 1b\n"
-		     "interrupted_handler:\n" REPORT "iretq\n");
-extern const uint8_t interrupted_handler[];
-
-static uint64_t loop_cost(const uint8_t *code, const uint8_t *end, uint64_t address)
-{
-	struct vcpu *vcpu = guest_new(MODE_LONG, code, end);
-
-	run_loop(vcpu, address, 0, SAMPLES);	/* the first touches of everything */
-	uint64_t cost = run_loop(vcpu, address, 0, SAMPLES);
-
-	guest_free(vcpu);
-	return cost;
-}
-
-#define LOOP_COST(name) loop_cost(name, name##_end, MMIO_GPA)
-
-TEST_LIMIT(exits, ROW_LIMIT)
-{
-	const uint64_t empty = LOOP_COST(loop_empty);
-
-	exit_row("pio_out_exit", LOOP_COST(loop_pio_out), empty);
-	exit_row("pio_in_exit", LOOP_COST(loop_pio_in), empty);
-	exit_row("mmio_write_exit", LOOP_COST(loop_mmio_write), empty);
-	exit_row("mmio_read_exit", LOOP_COST(loop_mmio_read), empty);
-	exit_row("hlt_exit", LOOP_COST(loop_hlt), empty);
-	exit_row("cpuid", LOOP_COST(loop_cpuid), LOOP_COST(loop_cpuid_empty));
-	exit_row("rdmsr", LOOP_COST(loop_rdmsr), empty);
-	exit_row("vmcall", LOOP_COST(loop_vmcall), empty);
-}
+GUEST_ANY(loop_touch, MEASURE("movb $1, (%r8)\n"), MEASURE("strb w21, [x19]\n"));
 
 /* First touch of guest memory whose host pages are there or not yet */
 static void fault_row(const char *name, size_t page, uint32_t count, int advice, int present)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, loop_touch);
+	struct vcpu *vcpu = GUEST_ANY_NEW(loop_touch);
 	const size_t size = page * count;
 	uint8_t *mem = aligned_alloc(HUGE_SIZE, size < HUGE_SIZE ? HUGE_SIZE : size);
 	uint64_t empty;
@@ -78,50 +38,16 @@ static void fault_row(const char *name, size_t page, uint32_t count, int advice,
 
 TEST_LIMIT(faults, ROW_LIMIT)
 {
-	fault_row("ept_fault_present_4k", PAGE_SIZE, SAMPLES, MADV_NOHUGEPAGE, 1);
-	fault_row("ept_fault_new_4k", PAGE_SIZE, SAMPLES, MADV_NOHUGEPAGE, 0);
-	fault_row("ept_fault_present_2m", HUGE_SIZE, HUGE_SAMPLES, MADV_HUGEPAGE, 1);
-}
-
-TEST_LIMIT(registers, ROW_LIMIT)
-{
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, halt);
-	struct kvm_regs regs;
-	struct kvm_sregs sregs;
-	struct kvm_fpu fpu;
-
-	ASSERT_RUN(vcpu, KVM_EXIT_HLT);
-	TIME_ROW("get_regs", ASSERT_OK(ioctl(vcpu->fd, KVM_GET_REGS, &regs)));
-	TIME_ROW("set_regs", ASSERT_OK(ioctl(vcpu->fd, KVM_SET_REGS, &regs)));
-	TIME_ROW("get_sregs", ASSERT_OK(ioctl(vcpu->fd, KVM_GET_SREGS, &sregs)));
-	TIME_ROW("set_sregs", ASSERT_OK(ioctl(vcpu->fd, KVM_SET_SREGS, &sregs)));
-	TIME_ROW("get_fpu", ASSERT_OK(ioctl(vcpu->fd, KVM_GET_FPU, &fpu)));
-	guest_free(vcpu);
-}
-
-TEST_LIMIT(interrupt, ROW_LIMIT)
-{
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, interrupted);
-	struct kvm_interrupt irq = { .irq = IRQ_VECTOR };
-	static uint64_t samples[SAMPLES];
-
-	vm_set_gate(vcpu->vm, MODE_LONG, IRQ_VECTOR, GUEST_ADDR(interrupted, interrupted_handler));
-	for (size_t i = 0; i < SAMPLES; i++) {
-		ASSERT_RUN(vcpu, KVM_EXIT_HLT);
-		uint64_t begin = __rdtsc();
-		ASSERT_OK(ioctl(vcpu->fd, KVM_INTERRUPT, &irq));
-		ASSERT_OK(vcpu_run(vcpu));
-		samples[i] = __rdtsc() - begin;
-		ASSERT_EXIT(vcpu, KVM_EXIT_IO);
-	}
-	row_median("interrupt_to_handler", samples, SAMPLES);
-	guest_free(vcpu);
+	fault_row("fault_present_4k", PAGE_SIZE, SAMPLES, MADV_NOHUGEPAGE, 1);
+	fault_row("fault_new_4k", PAGE_SIZE, SAMPLES, MADV_NOHUGEPAGE, 0);
+	fault_row("fault_present_2m", HUGE_SIZE, HUGE_SAMPLES, MADV_HUGEPAGE, 1);
+	fault_row("fault_new_2m", HUGE_SIZE, HUGE_SAMPLES, MADV_HUGEPAGE, 0);
 }
 
 /* Dropping one page that the guest has mapped */
 TEST_LIMIT(madvise_dontneed, ROW_LIMIT)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, loop_touch);
+	struct vcpu *vcpu = GUEST_ANY_NEW(loop_touch);
 	const size_t size = SAMPLES * PAGE_SIZE;
 	static uint64_t samples[SAMPLES];
 	uint8_t *mem = aligned_alloc(HUGE_SIZE, size);
@@ -131,11 +57,21 @@ TEST_LIMIT(madvise_dontneed, ROW_LIMIT)
 	ASSERT_OK(vm_set_slot(vcpu->vm, 1, FAULT_GPA, size, mem, 0));
 	run_loop(vcpu, FAULT_GPA, PAGE_SIZE, SAMPLES);
 	for (size_t i = 0; i < SAMPLES; i++) {
-		uint64_t begin = __rdtsc();
+		uint64_t begin = ticks();
 		ASSERT_OK(madvise(mem + i * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED));
-		samples[i] = __rdtsc() - begin;
+		samples[i] = ticks() - begin;
 	}
 	row_median("madvise_mapped_4k", samples, SAMPLES);
 	guest_free(vcpu);
 	free(mem);
+}
+
+TEST_LIMIT(immediate_exit, ROW_LIMIT)
+{
+	struct vcpu *vcpu = GUEST_ANY_NEW(loop_touch);
+
+	vcpu->run->immediate_exit = 1;
+	ASSERT_ERRNO(vcpu_run(vcpu), EINTR);
+	TIME_ROW("run_immediate_exit", vcpu_run(vcpu));
+	guest_free(vcpu);
 }

@@ -111,15 +111,6 @@ static struct vcpu *chips_guest(const uint8_t *code, const uint8_t *end)
 #define SET_HANDLER(vm, vector, name) \
 	vm_set_gate((vm), MODE_LONG, (vector), GUEST_ADDR(name, name##_handler))
 
-static uint64_t loop_cost_of(struct vcpu *vcpu, uint64_t address, uint32_t count)
-{
-	run_loop(vcpu, address, 0, count);	/* the first touches of everything */
-	uint64_t cost = run_loop(vcpu, address, 0, count);
-
-	guest_free(vcpu);
-	return cost;
-}
-
 #define CHIPS_COST(name) loop_cost_of(CHIPS_GUEST(name), 0, SAMPLES)
 #define CHIPS_COST_AT(name, address) loop_cost_of(CHIPS_GUEST(name), (address), SAMPLES)
 
@@ -181,10 +172,10 @@ static void run_to_port(struct vcpu *vcpu, uint16_t port)
 	static uint64_t samples_[SAMPLES];					\
 	for (size_t i_ = 0; i_ < SAMPLES; i_++) {				\
 		run_to_port((vcpu), REPORT_PORT);				\
-		uint64_t begin_ = __rdtsc();					\
+		uint64_t begin_ = ticks();					\
 		statement;							\
 		vcpu_run(vcpu);							\
-		samples_[i_] = __rdtsc() - begin_;				\
+		samples_[i_] = ticks() - begin_;				\
 		ASSERT_EXIT((vcpu), KVM_EXIT_IO);				\
 		ASSERT_EQ((vcpu)->run->io.port, DONE_PORT);			\
 	}									\
@@ -213,15 +204,6 @@ static void *run_target(void *vcpu)
 {
 	vcpu_run(vcpu);
 	return NULL;
-}
-
-static void stay_on(int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	ASSERT_OK(sched_setaffinity(0, sizeof(cpus), &cpus));
 }
 
 /* Both vCPUs run; the row is the way to the handler and the way back through memory. */

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the bench programs share. A row is the median of its samples in TSC
- * ticks, printed as "# bench NAME TICKS". Rows of exits are taken inside the
- * guest between two RDTSC, less the same without the operation; rows of
- * ioctls around the call.
+ * What the bench programs share. A row is the median of its samples in ticks
+ * of the clock that counts instructions, printed as "# bench NAME TICKS".
+ * Rows of exits are taken inside the guest between two looks at it, less the
+ * same without the operation; rows of ioctls around the call.
  */
 #ifndef SELFTESTS_BENCH_H
 #define SELFTESTS_BENCH_H
 
 #define _GNU_SOURCE
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
-#include "x86.h"
+#include "any.h"
 
 /* Seconds that a group of rows may take */
 #define ROW_LIMIT 300
@@ -23,22 +22,14 @@
 enum {
 	SAMPLES = 1000,		/* of short operations */
 	MMIO_GPA = 0x40000000,	/* no memory there */
-	IRQ_VECTOR = 0x40,
 };
 
-/* Guest: R8 an address that advances by R9, EBP the count, RDI the samples */
-#define MEASURE(op)				\
-	"1: rdtsc\n"				\
-	"mov %eax, %esi\n"			\
-	op					\
-	"rdtsc\n"				\
-	"sub %esi, %eax\n"			\
-	"mov %eax, (%rdi)\n"			\
-	"add $4, %rdi\n"			\
-	"add %r9, %r8\n"			\
-	"dec %ebp\n"				\
-	"jnz 1b\n"				\
-	REPORT
+/* The clock, and a loop of guest code: MEASURE(op) and run_loop() */
+#ifdef __x86_64__
+#include "bench_x86.h"
+#else
+#include "bench_arm64.h"
+#endif
 
 static inline int by_value(const void *a, const void *b)
 {
@@ -69,22 +60,17 @@ static inline void exit_row(const char *name, uint64_t with, uint64_t without)
 	row(name, with - without);
 }
 
-/* Runs a MEASURE loop with these RFLAGS from its start and gives the median. */
-static inline uint64_t run_loop_with(struct vcpu *vcpu, uint64_t rflags, uint64_t address,
-				     uint64_t step, uint32_t count)
+/* Runs a MEASURE loop from its start and gives the median. */
+static inline uint64_t run_loop(struct vcpu *vcpu, uint64_t address, uint64_t step, uint32_t count)
 {
-	struct kvm_regs regs = {
-		.rip = GUEST_CODE, .rsp = GUEST_STACK, .rflags = rflags,
-		.r8 = address, .r9 = step, .rbp = count, .rdi = GUEST_DATA,
-	};
 	uint64_t *samples = calloc(count, sizeof(*samples));
 	const uint32_t *taken = (const uint32_t *)(vcpu->vm->ram + GUEST_DATA);
 
 	ASSERT_TRUE(samples != NULL);
-	vcpu_set_regs(vcpu, &regs);
+	loop_begin(vcpu, address, step, count);
 	do {
 		ASSERT_OK(vcpu_run(vcpu));
-	} while (vcpu->run->exit_reason != KVM_EXIT_IO || vcpu->run->io.port != REPORT_PORT);
+	} while (!loop_has_ended(vcpu));
 	for (uint32_t i = 0; i < count; i++)
 		samples[i] = taken[i];
 
@@ -94,20 +80,34 @@ static inline uint64_t run_loop_with(struct vcpu *vcpu, uint64_t rflags, uint64_
 	return result;
 }
 
-static inline uint64_t run_loop(struct vcpu *vcpu, uint64_t address, uint64_t step, uint32_t count)
+/* The median of a second run: the first does the first touches of everything. Frees the guest. */
+static inline uint64_t loop_cost_of(struct vcpu *vcpu, uint64_t address, uint32_t count)
 {
-	return run_loop_with(vcpu, RFLAGS_FIXED, address, step, count);
+	run_loop(vcpu, address, 0, count);
+	uint64_t cost = run_loop(vcpu, address, 0, count);
+
+	guest_free(vcpu);
+	return cost;
 }
 
 /* Host side: the median of what statement costs, over SAMPLES repetitions */
 #define TIME_ROW(name, statement) do {						\
 	static uint64_t samples_[SAMPLES];					\
 	for (size_t i_ = 0; i_ < SAMPLES; i_++) {				\
-		uint64_t begin_ = __rdtsc();					\
+		uint64_t begin_ = ticks();					\
 		statement;							\
-		samples_[i_] = __rdtsc() - begin_;				\
+		samples_[i_] = ticks() - begin_;				\
 	}									\
 	row_median(name, samples_, SAMPLES);					\
 } while (0)
+
+static inline void stay_on(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	ASSERT_OK(sched_setaffinity(0, sizeof(cpus), &cpus));
+}
 
 #endif
