@@ -68,6 +68,9 @@ if [ -e /etc/resolv.conf ]; then
 	[ -e "$root/etc/resolv.conf" ] || : >"$root/etc/resolv.conf"
 	mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
 fi
+# Where a download is checked by certificates of its own, it is so in the root, too.
+certificates=/etc/ssl/certs/ca-certificates.crt
+[ ! -f "${SSL_CERT_FILE:-}" ] || [ ! -f "$root$certificates" ] || mount --bind "$SSL_CERT_FILE" "$root$certificates"
 # Only what a download needs of the environment comes along.
 proxies=$(env | grep -i -E "^(https?|no)_proxy=[^[:space:]]*$") || true
 cd "$root$dir"
