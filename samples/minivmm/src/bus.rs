@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A bus: which device answers at which address. The machine has two, of ports and of memory.
+//! A bus: which device answers at which address.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -47,4 +47,11 @@ impl Bus {
         let offset = address - start;
         (offset < slot.size).then_some((offset, &*slot.device))
     }
+}
+
+/// The buses of a machine. Where the architecture has no ports, nothing is on theirs.
+#[derive(Default)]
+pub struct Buses {
+    pub ports: Bus,
+    pub mmio: Bus,
 }

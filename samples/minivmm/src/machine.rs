@@ -7,48 +7,37 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{ensure, Context, Result};
-use kvm_bindings::{kvm_pit_config, KVM_CAP_BINARY_STATS_FD, KVM_PIT_SPEAKER_DUMMY};
-use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
+use kvm_bindings::KVM_CAP_BINARY_STATS_FD;
+use kvm_ioctls::{Kvm, VmFd};
 use vm_memory::GuestMemoryMmap;
 use vm_superio::serial::SerialState;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
-use crate::boot::{self, acpi, registers, Payload};
-use crate::bus::{Bus, Device};
+use crate::arch::platform::Platform;
+use crate::arch::state::VmState;
+use crate::arch::vm::{self, Chips};
+use crate::arch::{boot, layout};
+use crate::bus::Buses;
+use crate::console::{Console, Output, Watch};
 use crate::counters::Counters;
-use crate::cpuid;
-use crate::device::cmos::Cmos;
-use crate::device::console::{Console, Output, Watch};
-use crate::device::i8042::I8042;
-use crate::device::power::Power;
 use crate::end::{End, Ending};
 use crate::event_loop;
-use crate::layout;
-use crate::memory;
+use crate::memory::{self, PAGE};
 use crate::options::{Options, Serial, Virtio};
+use crate::payload::Payload;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
-use crate::sync::lock;
+use crate::sync::{lock, shared};
 use crate::vcpu::{Surroundings, Vcpu};
 use crate::virtio::block::Block;
 use crate::virtio::net::Net;
 use crate::virtio::transport::Transport;
 use crate::virtio::VirtioDevice;
 
-/// Without these the machine cannot be built.
-const NEEDED: [(Cap, &str); 5] = [
-    (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
-    (Cap::Irqchip, "KVM_CAP_IRQCHIP"),
-    (Cap::Pit2, "KVM_CAP_PIT2"),
-    (Cap::Irqfd, "KVM_CAP_IRQFD"),
-    (Cap::Ioeventfd, "KVM_CAP_IOEVENTFD"),
-];
-
 /// The devices that have state of their own.
 pub struct Devices {
     pub console: Arc<Mutex<Console>>,
-    pub cmos: Arc<Mutex<Cmos>>,
-    pub power: Arc<Mutex<Power>>,
+    pub platform: Platform,
     pub virtio: Vec<Arc<Mutex<Transport>>>,
 }
 
@@ -57,6 +46,7 @@ pub struct Machine {
     vcpus: Vec<Vcpu>,
     devices: Devices,
     surroundings: Arc<Surroundings>,
+    chips: Chips,
     vm: VmFd,
     memory: GuestMemoryMmap,
     kvm: Kvm,
@@ -72,21 +62,24 @@ impl Machine {
         // Before there are other threads, so that none of them gets the signals.
         let signals = event_loop::signals()?;
         let kvm = open(&options.kvm)?;
-        let vm = create_vm(&kvm)?;
+        let (vm, descriptors, chips) = vm::create(&kvm, options.cpus)?;
         let memory = memory::allocate(options.memory)?;
         memory::register(&vm, &memory)?;
 
-        let descriptors: Vec<VcpuFd> = (0..options.cpus)
-            .map(|id| vm.create_vcpu(id.into()).context("KVM_CREATE_VCPU"))
-            .collect::<Result<_>>()?;
         let snapshot = match &options.incoming {
             Some(directory) => {
                 let snapshot = Snapshot::load(directory)?;
-                snapshot.restore_vm(directory, &vm, &memory, &descriptors)?;
+                snapshot.restore_vm(directory, &vm, &chips, &memory, &descriptors)?;
                 Some(snapshot)
             }
             None => {
-                prepare_boot(options, &kvm, &memory, &descriptors)?;
+                let payload = Payload {
+                    kernel: options.kernel.as_deref().context("nothing to boot")?,
+                    initrd: options.initrd.as_deref(),
+                    cmdline: &options.append,
+                    virtio_devices: options.virtio.len(),
+                };
+                boot::load(&kvm, &memory, &descriptors, &payload)?;
                 None
             }
         };
@@ -102,14 +95,13 @@ impl Machine {
         let serial = snapshot
             .as_ref()
             .map_or_else(SerialState::default, Snapshot::serial);
-        let (devices, ports, mmio) = devices(options, &vm, &memory, &ending, output, &serial)?;
+        let (devices, buses) = devices(options, &vm, &memory, &ending, output, &serial)?;
         if let Some(snapshot) = &snapshot {
             snapshot.restore_devices(&devices)?;
         }
 
         let surroundings = Arc::new(Surroundings {
-            ports,
-            mmio,
+            buses,
             stats,
             ending,
         });
@@ -121,6 +113,7 @@ impl Machine {
             vcpus,
             devices,
             surroundings,
+            chips,
             vm,
             memory,
             kvm,
@@ -158,7 +151,8 @@ impl Machine {
             vcpu.pause();
         }
         let vcpus: Vec<_> = self.vcpus.iter().map(Vcpu::at_rest).collect();
-        Snapshot::take(&self.kvm, &self.vm, &vcpus, &self.devices)?.store(directory, &self.memory)
+        let state = VmState::get(&self.kvm, &self.vm, &self.chips, &vcpus)?;
+        Snapshot::take(state, &self.devices).store(directory, &self.memory)
     }
 }
 
@@ -166,50 +160,10 @@ fn open(device: &Path) -> Result<Kvm> {
     let name = device.display();
     let path = std::ffi::CString::new(device.as_os_str().as_encoded_bytes())?;
     let kvm = Kvm::new_with_path(path).with_context(|| format!("cannot open {name}"))?;
-    for (capability, its_name) in NEEDED {
+    for (capability, its_name) in vm::NEEDED {
         ensure!(kvm.check_extension(capability), "{name} has no {its_name}");
     }
     Ok(kvm)
-}
-
-/// A VM with the interrupt controllers and the timer that are in the kernel.
-fn create_vm(kvm: &Kvm) -> Result<VmFd> {
-    let vm = kvm.create_vm().context("KVM_CREATE_VM")?;
-    vm.set_identity_map_address(layout::IDENTITY_MAP)
-        .context("KVM_SET_IDENTITY_MAP_ADDR")?;
-    vm.set_tss_address(layout::TSS)
-        .context("KVM_SET_TSS_ADDR")?;
-    vm.create_irq_chip().context("KVM_CREATE_IRQCHIP")?;
-    let pit = kvm_pit_config {
-        flags: KVM_PIT_SPEAKER_DUMMY,
-        ..Default::default()
-    };
-    vm.create_pit2(pit).context("KVM_CREATE_PIT2")?;
-    Ok(vm)
-}
-
-/// Memory and vCPUs as the kernel is to find them.
-fn prepare_boot(
-    options: &Options,
-    kvm: &Kvm,
-    memory: &GuestMemoryMmap,
-    vcpus: &[VcpuFd],
-) -> Result<()> {
-    let payload = Payload {
-        kernel: options.kernel.as_deref().context("nothing to boot")?,
-        initrd: options.initrd.as_deref(),
-        cmdline: &options.append,
-    };
-    let entry = boot::load(memory, &payload)?;
-    acpi::write(memory, options.cpus, options.virtio.len())?;
-    let entries = cpuid::supported(kvm)?;
-    for (id, vcpu) in (0..).zip(vcpus) {
-        let entries = cpuid::of_vcpu(&entries, id, options.cpus)?;
-        vcpu.set_cpuid2(&entries).context("KVM_SET_CPUID2")?;
-        registers::set_common(vcpu)?;
-    }
-    // The others wait for the first to start them.
-    registers::set_entry(&vcpus[0], memory, entry)
 }
 
 /// Where the console's output goes, and what is looked for in it.
@@ -244,7 +198,7 @@ fn output(options: &Options, stats: &Arc<Stats>, save: &EventFd) -> Result<Outpu
     Ok(Output::new(sink, watches))
 }
 
-/// Makes the devices; also the buses of ports and of memory that lead to them.
+/// Makes the devices, and the buses that lead to them.
 fn devices(
     options: &Options,
     vm: &VmFd,
@@ -252,50 +206,31 @@ fn devices(
     ending: &Ending,
     output: Output,
     serial: &SerialState,
-) -> Result<(Devices, Bus, Bus)> {
+) -> Result<(Devices, Buses)> {
     let interrupt = EventFd::new(EFD_NONBLOCK)?;
-    vm.register_irqfd(&interrupt, layout::COM1_GSI)
+    vm.register_irqfd(&interrupt, layout::SERIAL_GSI)
         .context("KVM_IRQFD")?;
     let console = shared(Console::new(serial, interrupt, output, ending.clone())?);
-    let cmos = shared(Cmos::new());
-    let power = shared(Power::new(ending.clone()));
-    let i8042 = shared(I8042::new(ending.clone()));
-    let mut ports = Bus::default();
-    let mut at = |port: u16, size, device| ports.insert(port.into(), size, device);
-    at(
-        layout::COM1,
-        Console::SIZE,
-        console.clone() as Arc<Mutex<dyn Device>>,
-    );
-    at(layout::CMOS, Cmos::SIZE, cmos.clone());
-    at(layout::PM1A_EVENT, Power::SIZE, power.clone());
-    at(layout::I8042, I8042::SIZE, i8042);
-
-    let mut mmio = Bus::default();
+    let mut buses = Buses::default();
+    let platform = Platform::new(&console, ending, &mut buses);
     let mut virtio = Vec::new();
     for (index, description) in (0..).zip(&options.virtio) {
         let device: Box<dyn VirtioDevice> = match description {
             Virtio::Block { file, access } => Box::new(Block::new(file, *access)?),
             Virtio::Net { interface, mac } => Box::new(Net::new(interface, *mac)?),
         };
-        let address = layout::VIRTIO_START + u64::from(index) * layout::PAGE;
+        let address = layout::VIRTIO_START + u64::from(index) * PAGE;
         let gsi = layout::VIRTIO_GSI + index;
         let transport = shared(Transport::new(device, memory.clone(), vm, address, gsi)?);
-        mmio.insert(address, layout::PAGE, transport.clone());
+        buses.mmio.insert(address, PAGE, transport.clone());
         virtio.push(transport);
     }
     Ok((
         Devices {
             console,
-            cmos,
-            power,
+            platform,
             virtio,
         },
-        ports,
-        mmio,
+        buses,
     ))
-}
-
-fn shared<T>(device: T) -> Arc<Mutex<T>> {
-    Arc::new(Mutex::new(device))
 }

@@ -1,29 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 //! minivmm: a small VMM on the rust-vmm crates, the sample client of rust_kvm.
 //!
-//! `main` reads the command line (`options`) and builds a `machine`: a VM with `memory`, in which `boot`
-//! puts a kernel; ports and registers (`bus`) with a `device` behind each, or a `virtio` device; and a thread
-//! for each `vcpu`. The first thread runs the `event_loop`, until somebody tells the `end`.
+//! `main` reads the command line (`options`) and builds a `machine`: a VM with `memory`, in which `arch::boot`
+//! puts a kernel; ports and registers (`bus`) with a device of `arch::platform` behind each, or a `virtio` device;
+//! and a thread for each `vcpu`. What differs between architectures is in `arch`. The first thread runs the `event_loop`, until somebody tells the `end`.
 
-mod boot;
+mod arch;
 mod bus;
+mod console;
 mod counters;
-mod cpuid;
-mod device;
 mod end;
 mod event_loop;
 mod kick;
-mod layout;
 mod lifecycle;
 mod machine;
 mod memory;
 mod options;
+mod payload;
 mod snapshot;
 mod stats;
 mod sync;
 mod tap;
 mod vcpu;
-mod vcpu_state;
 mod virtio;
 
 use std::env;

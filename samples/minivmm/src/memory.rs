@@ -4,20 +4,16 @@
 use anyhow::{Context, Result};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
-use vm_memory::{
-    Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion,
-};
+use vm_memory::{Address, Bytes, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
-use crate::layout::{GAP_END, GAP_START};
+use crate::arch::layout;
 
-/// Maps `size` bytes of guest memory: from address 0, and what does not fit below the gap from 4 GiB on.
+pub const PAGE: u64 = 0x1000;
+pub const MIB: u64 = 1 << 20;
+
+/// Maps `size` bytes of guest memory where the architecture has it.
 pub fn allocate(size: u64) -> Result<GuestMemoryMmap> {
-    let low = size.min(GAP_START);
-    let mut ranges = vec![(GuestAddress(0), low as usize)];
-    if size > low {
-        ranges.push((GuestAddress(GAP_END), (size - low) as usize));
-    }
-    GuestMemoryMmap::from_ranges(&ranges).context("cannot map guest memory")
+    GuestMemoryMmap::from_ranges(&layout::ram(size)).context("cannot map guest memory")
 }
 
 /// Gives every region to the VM as a slot.
@@ -36,7 +32,7 @@ pub fn register(vm: &VmFd, memory: &GuestMemoryMmap) -> Result<()> {
     Ok(())
 }
 
-/// The end of the memory below the gap.
+/// The end of the first region.
 pub fn low_end(memory: &GuestMemoryMmap) -> u64 {
     memory
         .iter()

@@ -6,21 +6,23 @@ use std::path::PathBuf;
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
 
-use crate::layout::{MIB, VIRTIO_DEVICES_MAX};
+use crate::arch::layout::VIRTIO_DEVICES_MAX;
+use crate::memory::MIB;
 use crate::virtio::block::Access;
 use crate::virtio::net::Mac;
 
 pub const USAGE: &str = "\
-usage: minivmm -kernel BZIMAGE [OPTION...]
+usage: minivmm -kernel FILE [OPTION...]
 
 Boots a Linux kernel in a virtual machine on rust_kvm, or on another KVM.
 
   -kvm DEVICE           the KVM (the environment's KVM_DEVICE, or else /dev/rust_kvm)
-  -machine microvm      the one machine there is: PC interrupt controllers and timer, serial console,
-                        real-time clock, ACPI tables, virtio devices over MMIO
+  -machine microvm      the one machine there is: serial console, real-time clock, virtio devices over MMIO;
+                        on x86-64 a PC's interrupt controllers and timer, and ACPI tables, on arm64 a GICv3
+                        with an ITS, and a device tree
   -smp [cpus=]N         vCPUs, 1 to 64 (1)
   -m [size=]SIZE[m|g]   memory, in MiB unless m or g follows (256m)
-  -kernel FILE          the kernel, a bzImage with a 64-bit entry
+  -kernel FILE          the kernel: a bzImage with a 64-bit entry (x86-64), an Image (arm64)
   -initrd FILE          its initial RAM disk
   -append TEXT          its command line (console=ttyS0)
   -serial stdio|null|file:PATH
@@ -32,7 +34,7 @@ Boots a Linux kernel in a virtual machine on rust_kvm, or on another KVM.
   -device virtio-net-device,netdev=ID[,mac=AA:BB:CC:DD:EE:FF]
                         a tap interface of the host, and the device that it is behind
   -stats [TEXT]         tells at the end, and when TEXT comes out of the console, how much time, how many
-                        ticks of the TSC and how many exits to this process it took, and what KVM has counted
+                        ticks of the counter and how many exits to this process it took, and what KVM has counted
   -snapshot DIR[,at=TEXT]
                         saves the machine into DIR and ends: on SIGUSR1, or when TEXT comes out of the
                         console

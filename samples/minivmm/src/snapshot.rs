@@ -5,30 +5,21 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
-use kvm_bindings::{
-    kvm_clock_data, kvm_irqchip, kvm_pit_state2, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER,
-    KVM_IRQCHIP_PIC_SLAVE,
-};
-use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use kvm_ioctls::{VcpuFd, VmFd};
 use serde::{Deserialize, Serialize};
 use vm_memory::GuestMemoryMmap;
 use vm_superio::serial::SerialState;
 
-use crate::device::cmos::CmosState;
-use crate::device::power::PowerState;
+use crate::arch::platform::PlatformState;
+use crate::arch::state::VmState;
+use crate::arch::vm::Chips;
 use crate::machine::Devices;
 use crate::memory;
 use crate::sync::lock;
-use crate::vcpu_state::VcpuState;
 use crate::virtio::transport::TransportState;
 
 const STATE_FILE: &str = "state.json";
 const MEMORY_FILE: &str = "memory";
-const IRQCHIPS: [u32; 3] = [
-    KVM_IRQCHIP_PIC_MASTER,
-    KVM_IRQCHIP_PIC_SLAVE,
-    KVM_IRQCHIP_IOAPIC,
-];
 
 /// [`SerialState`] in a form that can be stored.
 #[derive(Serialize, Deserialize)]
@@ -48,53 +39,26 @@ struct SerialStateFields {
 
 #[derive(Serialize, Deserialize)]
 pub struct Snapshot {
-    irqchips: Vec<kvm_irqchip>,
-    pit: kvm_pit_state2,
-    clock: kvm_clock_data,
-    vcpus: Vec<VcpuState>,
+    vm: VmState,
     #[serde(with = "SerialStateFields")]
     serial: SerialState,
-    cmos: CmosState,
-    power: PowerState,
+    platform: PlatformState,
     virtio: Vec<TransportState>,
 }
 
 impl Snapshot {
-    /// Takes the state of a machine whose vCPUs are at rest.
-    pub fn take(
-        kvm: &Kvm,
-        vm: &VmFd,
-        vcpus: &[impl std::ops::Deref<Target = VcpuFd>],
-        devices: &Devices,
-    ) -> Result<Self> {
-        // The vCPUs first: getting a vCPU's state may still move an interrupt to the vCPU.
-        let vcpus = vcpus
-            .iter()
-            .map(|vcpu| VcpuState::get(kvm, vcpu))
-            .collect::<Result<_>>()?;
-        let mut irqchips = Vec::new();
-        for chip_id in IRQCHIPS {
-            let mut irqchip = kvm_irqchip {
-                chip_id,
-                ..Default::default()
-            };
-            vm.get_irqchip(&mut irqchip).context("KVM_GET_IRQCHIP")?;
-            irqchips.push(irqchip);
-        }
-        Ok(Self {
-            irqchips,
-            pit: vm.get_pit2().context("KVM_GET_PIT2")?,
-            clock: vm.get_clock().context("KVM_GET_CLOCK")?,
-            vcpus,
+    /// Takes the state of devices that are at rest, and that of their VM.
+    pub fn take(vm: VmState, devices: &Devices) -> Self {
+        Self {
+            vm,
             serial: lock(&devices.console).state(),
-            cmos: lock(&devices.cmos).state.clone(),
-            power: lock(&devices.power).state.clone(),
+            platform: devices.platform.state(),
             virtio: devices
                 .virtio
                 .iter()
                 .map(|device| lock(device).state())
                 .collect(),
-        })
+        }
     }
 
     /// Writes the snapshot, and memory, into a directory, which is made.
@@ -118,32 +82,19 @@ impl Snapshot {
         self.serial.clone()
     }
 
-    /// Sets a new VM and its vCPUs to what the snapshot holds, and reads guest memory.
+    /// Reads guest memory, and sets a new VM and its vCPUs to what the snapshot holds.
     pub fn restore_vm(
         &self,
         directory: &Path,
         vm: &VmFd,
+        chips: &Chips,
         memory: &GuestMemoryMmap,
         vcpus: &[VcpuFd],
     ) -> Result<()> {
-        let count = self.vcpus.len();
-        ensure!(count == vcpus.len(), "the snapshot has {count} vCPUs");
         let path = directory.join(MEMORY_FILE);
         let mut file = File::open(&path).with_context(|| format!("no {}", path.display()))?;
         memory::load(memory, &mut file).context("the snapshot has less memory than the machine")?;
-        let clock = kvm_clock_data {
-            clock: self.clock.clock,
-            ..Default::default()
-        };
-        vm.set_clock(&clock).context("KVM_SET_CLOCK")?;
-        for irqchip in &self.irqchips {
-            vm.set_irqchip(irqchip).context("KVM_SET_IRQCHIP")?;
-        }
-        vm.set_pit2(&self.pit).context("KVM_SET_PIT2")?;
-        for (state, vcpu) in self.vcpus.iter().zip(vcpus) {
-            state.set(vcpu)?;
-        }
-        Ok(())
+        self.vm.set(vm, chips, vcpus)
     }
 
     /// Sets the devices, but not the console, which is made with its state. Devices come after the VM: an
@@ -155,8 +106,7 @@ impl Snapshot {
             count == devices.virtio.len(),
             "the snapshot has {count} virtio devices"
         );
-        lock(&devices.cmos).state = self.cmos.clone();
-        lock(&devices.power).state = self.power.clone();
+        devices.platform.restore(&self.platform);
         for (state, device) in self.virtio.iter().zip(&devices.virtio) {
             lock(device).restore(state)?;
         }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a run has cost: time, host instructions, exits to this process by reason, and what KVM counts.
 
-use std::arch::x86_64::_rdtsc;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::arch::ticks;
 use crate::counters::Counters;
 
 /// Why KVM_RUN returned.
@@ -31,7 +31,7 @@ const EXITS: [(Exit, &str); 6] = [
 
 pub struct Stats {
     began: Instant,
-    began_tsc: u64,
+    began_ticks: u64,
     exits: [AtomicU64; EXITS.len()],
     /// Of each vCPU, where KVM counts.
     kernel: OnceLock<Vec<Counters>>,
@@ -42,7 +42,7 @@ impl Stats {
     pub fn new() -> Self {
         Self {
             began: Instant::now(),
-            began_tsc: tsc(),
+            began_ticks: ticks(),
             exits: Default::default(),
             kernel: OnceLock::new(),
         }
@@ -60,7 +60,7 @@ impl Stats {
     pub fn now(&self) -> Cost {
         Cost {
             time: self.began.elapsed(),
-            ticks: tsc().wrapping_sub(self.began_tsc),
+            ticks: ticks().wrapping_sub(self.began_ticks),
             exits: std::array::from_fn(|index| self.exits[index].load(Ordering::Relaxed)),
             kernel: self.kernel.get().map_or_else(Vec::new, |vcpus| sums(vcpus)),
         }
@@ -81,12 +81,6 @@ fn sums(vcpus: &[Counters]) -> Vec<(String, u64)> {
     }
     sums.retain(|(_, sum)| *sum > 0);
     sums
-}
-
-/// Ticks of the TSC. In an emulated machine that counts instructions with it, the host's instructions.
-fn tsc() -> u64 {
-    // SAFETY: every x86-64 processor has RDTSC.
-    unsafe { _rdtsc() }
 }
 
 /// The cost up to some moment. Shown as `12.345 s, 678 ticks, 90 exits: in 50, out 40`, and where KVM counts,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use vmm_sys_util::signal::Killable;
 
-use crate::bus::Bus;
+use crate::bus::Buses;
 use crate::end::{End, Ending};
 use crate::kick::{self, ImmediateExit};
 use crate::lifecycle::{Lifecycle, Wanted};
@@ -20,8 +20,7 @@ use kvm_bindings::{KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
 
 /// What all vCPUs of a machine see.
 pub struct Surroundings {
-    pub ports: Bus,
-    pub mmio: Bus,
+    pub buses: Buses,
     pub stats: Arc<Stats>,
     pub ending: Ending,
 }
@@ -112,8 +111,7 @@ impl Shared {
     /// entered again, be it for an immediate exit.
     fn run_guest(&self, fd: &mut VcpuFd, surroundings: &Surroundings) -> Option<End> {
         let Surroundings {
-            ports,
-            mmio,
+            buses: Buses { ports, mmio },
             stats,
             ending,
         } = surroundings;

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arch::layout::{PM1A_CONTROL, PM1A_EVENT};
 use crate::bus::Device;
 use crate::end::{End, Ending};
-use crate::layout::{PM1A_CONTROL, PM1A_EVENT};
 
 const STATUS: u64 = 0;
 const ENABLE: u64 = 2;

@@ -6,7 +6,8 @@ use kvm_bindings::{kvm_msr_entry, kvm_regs, kvm_segment, Msrs};
 use kvm_ioctls::VcpuFd;
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryMmap};
 
-use crate::layout::{GDT, PAGE, PAGE_TABLES, ZERO_PAGE};
+use crate::arch::layout::{GDT, PAGE_TABLES, ZERO_PAGE};
+use crate::memory::PAGE;
 
 /// The selectors that the boot protocol asks for, __BOOT_CS and __BOOT_DS, and one for the task register.
 const CODE_SELECTOR: u16 = 0x10;

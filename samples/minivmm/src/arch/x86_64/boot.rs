@@ -2,25 +2,23 @@
 //! Loads a bzImage as a boot loader does, for the 64-bit entry (Documentation/arch/x86/boot.rst).
 
 use std::fs::File;
-use std::path::Path;
 
 use anyhow::{bail, Context, Result};
+use kvm_ioctls::{Kvm, VcpuFd};
 use linux_loader::configurator::linux::LinuxBootConfigurator;
 use linux_loader::configurator::{BootConfigurator, BootParams};
 use linux_loader::loader::bootparam::{boot_e820_entry, boot_params};
 use linux_loader::loader::bzimage::BzImage;
 use linux_loader::loader::{load_cmdline, Cmdline, KernelLoader};
-use vm_memory::{
-    Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion,
-};
+use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
-use crate::layout::{
-    CMDLINE, CMDLINE_SIZE, GAP_END, HIGH_MEMORY, PAGE, RESERVED_START, RSDP, ZERO_PAGE,
-};
+use super::cpuid;
+use super::layout::{CMDLINE, CMDLINE_SIZE, GAP_END, HIGH_MEMORY, RESERVED_START, RSDP, ZERO_PAGE};
 use crate::memory::low_end;
+use crate::payload::{load_initrd, Payload};
 
-pub mod acpi;
-pub mod registers;
+mod acpi;
+mod registers;
 
 /// The 64-bit entry lies this far behind the 32-bit one.
 const ENTRY_64: u64 = 0x200;
@@ -31,15 +29,28 @@ const LOADER_UNDEFINED: u8 = 0xff;
 const E820_RAM: u32 = 1;
 const E820_RESERVED: u32 = 2;
 
-/// What to boot.
-pub struct Payload<'a> {
-    pub kernel: &'a Path,
-    pub initrd: Option<&'a Path>,
-    pub cmdline: &'a str,
+/// Puts what is to boot, and the tables that tell it of the machine, into memory, and the first vCPU at its entry.
+pub fn load(
+    kvm: &Kvm,
+    memory: &GuestMemoryMmap,
+    vcpus: &[VcpuFd],
+    payload: &Payload,
+) -> Result<()> {
+    let entry = load_kernel(memory, payload)?;
+    let cpus = vcpus.len().try_into()?;
+    acpi::write(memory, cpus, payload.virtio_devices)?;
+    let entries = cpuid::supported(kvm)?;
+    for (id, vcpu) in (0..).zip(vcpus) {
+        let entries = cpuid::of_vcpu(&entries, id, cpus)?;
+        vcpu.set_cpuid2(&entries).context("KVM_SET_CPUID2")?;
+        registers::set_common(vcpu)?;
+    }
+    // The others wait for the first to start them.
+    registers::set_entry(&vcpus[0], memory, entry)
 }
 
 /// Puts kernel, initial RAM disk, command line and boot parameters into memory; the address to enter at.
-pub fn load(memory: &GuestMemoryMmap, payload: &Payload) -> Result<GuestAddress> {
+fn load_kernel(memory: &GuestMemoryMmap, payload: &Payload) -> Result<GuestAddress> {
     let name = payload.kernel.display();
     let mut kernel = File::open(payload.kernel).with_context(|| format!("cannot open {name}"))?;
     let loaded = BzImage::load(memory, None, &mut kernel, Some(GuestAddress(HIGH_MEMORY)))
@@ -60,8 +71,9 @@ pub fn load(memory: &GuestMemoryMmap, payload: &Payload) -> Result<GuestAddress>
     if let Some(path) = payload.initrd {
         let limit = u64::from(header.initrd_addr_max) + 1;
         let (start, size) = load_initrd(memory, path, loaded.kernel_end, limit)?;
-        header.ramdisk_image = start;
-        header.ramdisk_size = size;
+        // Below the limit, which has 32 bits.
+        header.ramdisk_image = start as u32;
+        header.ramdisk_size = size as u32;
     }
 
     let mut params = boot_params {
@@ -74,30 +86,6 @@ pub fn load(memory: &GuestMemoryMmap, payload: &Payload) -> Result<GuestAddress>
     params.e820_entries = map.len() as u8;
     LinuxBootConfigurator::write_bootparams(&BootParams::new(&params, ZERO_PAGE), memory)?;
     Ok(loaded.kernel_load.unchecked_add(ENTRY_64))
-}
-
-/// Loads the initial RAM disk as high as the kernel allows; its address and size.
-fn load_initrd(
-    memory: &GuestMemoryMmap,
-    path: &Path,
-    floor: u64,
-    limit: u64,
-) -> Result<(u32, u32)> {
-    let name = path.display();
-    let mut file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-    let size = file.metadata()?.len();
-    let start = limit
-        .min(low_end(memory))
-        .checked_sub(size)
-        .map(|start| start & !(PAGE - 1))
-        .filter(|start| *start >= floor);
-    let Some(start) = start else {
-        bail!("{name} ({size} bytes) does not fit into memory beside the kernel");
-    };
-    memory
-        .read_exact_volatile_from(GuestAddress(start), &mut file, size as usize)
-        .with_context(|| format!("cannot read {name}"))?;
-    Ok((start as u32, size as u32))
 }
 
 fn e820(memory: &GuestMemoryMmap) -> Vec<boot_e820_entry> {

@@ -18,10 +18,11 @@ use anyhow::{ensure, Result};
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryMmap};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::layout::{
-    ACPI_TABLES, ACPI_TABLES_END, I8042_COMMAND, I8042_RESET, IOAPIC, LOCAL_APIC, PAGE,
-    PM1A_CONTROL, PM1A_EVENT, RSDP, SCI_GSI, VIRTIO_GSI, VIRTIO_START,
+use crate::arch::layout::{
+    ACPI_TABLES, ACPI_TABLES_END, I8042_COMMAND, I8042_RESET, IOAPIC, LOCAL_APIC, PM1A_CONTROL,
+    PM1A_EVENT, RSDP, SCI_GSI, VIRTIO_GSI, VIRTIO_START,
 };
+use crate::memory::PAGE;
 
 const OEM: [u8; 6] = *b"RKVM  ";
 const OEM_TABLE: [u8; 8] = *b"MINIVMM ";

@@ -3,12 +3,21 @@
 
 use vm_memory::GuestAddress;
 
-pub const PAGE: u64 = 0x1000;
-pub const MIB: u64 = 1 << 20;
+use crate::memory::MIB;
 
 /// Memory ends here at the latest and goes on at 4 GiB: devices lie between (as on StratoVirt's microvm).
 pub const GAP_START: u64 = 0xc000_0000;
 pub const GAP_END: u64 = 1 << 32;
+
+/// Where `size` bytes of memory lie: from address 0, and what does not fit below the gap from its end on.
+pub fn ram(size: u64) -> Vec<(GuestAddress, usize)> {
+    let low = size.min(GAP_START);
+    let mut ranges = vec![(GuestAddress(0), low as usize)];
+    if size > low {
+        ranges.push((GuestAddress(GAP_END), (size - low) as usize));
+    }
+    ranges
+}
 
 /// Boot data, all in the first 640 KiB, which Linux takes for free memory once it has read it.
 pub const ZERO_PAGE: GuestAddress = GuestAddress(0x7000);
@@ -48,6 +57,6 @@ pub const PM1A_EVENT: u16 = 0x600;
 pub const PM1A_CONTROL: u16 = 0x604;
 
 /// Global system interrupts. Virtio devices have the IOAPIC's inputs that no PC device uses.
-pub const COM1_GSI: u32 = 4;
+pub const SERIAL_GSI: u32 = 4;
 pub const SCI_GSI: u32 = 9;
 pub const VIRTIO_GSI: u32 = 16;

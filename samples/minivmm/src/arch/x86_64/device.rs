@@ -2,6 +2,5 @@
 //! Devices on ports.
 
 pub mod cmos;
-pub mod console;
 pub mod i8042;
 pub mod power;
