@@ -15,3 +15,6 @@ mod x86_64;
 pub use x86_64::*;
 
 #[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+pub use aarch64::*;
