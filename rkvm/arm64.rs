@@ -38,6 +38,7 @@ pub mod run;
 pub mod running_timers;
 pub mod smccc;
 pub mod stage2;
+pub mod sve;
 pub mod sysreg;
 pub mod time;
 pub mod timer;

@@ -19,6 +19,9 @@ use kernel::{
 /// Any bytes must be a valid value, and no byte of a value may be uninitialised.
 pub unsafe trait Plain: Copy {}
 
+// SAFETY: nothing is between the elements.
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
+
 macro_rules! plain {
     ($($type:ty),* $(,)?) => {
         $(

@@ -13,6 +13,7 @@ pub const WORDS: usize = 7;
 mod bit {
     pub(super) const POWER_OFF: u32 = 1 << 0;
     pub(super) const PSCI_0_2: u32 = 1 << 2;
+    pub(super) const SVE: u32 = 1 << 4;
     pub(super) const POINTER_AUTHENTICATION: u32 = 1 << 5 | 1 << 6;
     /// All that have a meaning: what another KVM may have.
     pub(super) const KNOWN: u32 = (1 << 9) - 1;
@@ -24,6 +25,15 @@ pub enum PointerAuthentication {
     /// Addresses and generic data can be signed.
     Present,
     /// The instructions are undefined, or have no effect.
+    Absent,
+}
+
+/// Whether there are scalable vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScalableVectors {
+    /// There is SVE.
+    Present,
+    /// Its instructions are undefined.
     Absent,
 }
 
@@ -44,9 +54,22 @@ impl Features {
     /// None: the least that a vCPU can have.
     pub const NONE: Self = Self(0);
 
-    /// What `words` ask for. `ENOENT` for what has no meaning; `EINVAL` for what there is not here, and for
+    /// All that a vCPU can have where its processor has these.
+    pub const fn available(signing: PointerAuthentication, vectors: ScalableVectors) -> Self {
+        let signing = match signing {
+            PointerAuthentication::Present => bit::POINTER_AUTHENTICATION,
+            PointerAuthentication::Absent => 0,
+        };
+        let vectors = match vectors {
+            ScalableVectors::Present => bit::SVE,
+            ScalableVectors::Absent => 0,
+        };
+        Self(bit::PSCI_0_2 | signing | vectors)
+    }
+
+    /// What `words` ask for. `ENOENT` for what has no meaning; `EINVAL` for what is not `available`, and for
     /// half of pointer authentication.
-    pub fn parse(words: [u32; WORDS], available: PointerAuthentication) -> Result<(Self, Start)> {
+    pub fn parse(words: [u32; WORDS], available: Self) -> Result<(Self, Start)> {
         let [first, rest @ ..] = words;
         if first & !bit::KNOWN != 0 || rest != [0; WORDS - 1] {
             return Err(ENOENT);
@@ -56,12 +79,8 @@ impl Features {
             _ => Start::WhenTurnedOn,
         };
         let features = first & !bit::POWER_OFF;
-        let supported = match available {
-            PointerAuthentication::Present => bit::PSCI_0_2 | bit::POINTER_AUTHENTICATION,
-            PointerAuthentication::Absent => bit::PSCI_0_2,
-        };
         let signing = features & bit::POINTER_AUTHENTICATION;
-        if features & !supported != 0 || !matches!(signing, 0 | bit::POINTER_AUTHENTICATION) {
+        if features & !available.0 != 0 || !matches!(signing, 0 | bit::POINTER_AUTHENTICATION) {
             return Err(EINVAL);
         }
         Ok((Self(features), start))
@@ -77,6 +96,14 @@ impl Features {
         match self.0 & bit::POINTER_AUTHENTICATION {
             0 => PointerAuthentication::Absent,
             _ => PointerAuthentication::Present,
+        }
+    }
+
+    /// Whether the guest has SVE.
+    pub const fn scalable_vectors(self) -> ScalableVectors {
+        match self.0 & bit::SVE {
+            0 => ScalableVectors::Absent,
+            _ => ScalableVectors::Present,
         }
     }
 }

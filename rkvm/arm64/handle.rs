@@ -63,6 +63,7 @@ fn synchronous(
         Class::Wait => wait(core, WaitIss::from(syndrome.iss())),
         Class::Debug(event) => Some(Leave::User(core.debug_exit(event, syndrome))),
         Class::FloatingPoint => Some(Leave::FloatingPoint),
+        Class::Sve if core.fpsimd.has_sve() => Some(Leave::FloatingPoint),
         _ => undefined(core, loaded, syndrome),
     }
 }

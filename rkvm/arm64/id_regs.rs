@@ -14,7 +14,7 @@ mod rule;
 use kernel::prelude::*;
 
 use super::{
-    features::{Features, PointerAuthentication},
+    features::{Features, PointerAuthentication, ScalableVectors},
     regs::pstate::Aarch32,
     sysreg::{name, SysReg},
 };
@@ -170,6 +170,9 @@ impl HostIds {
         let mut shown = self.get(register) & !rule.hidden;
         if features.pointer_authentication() == PointerAuthentication::Absent {
             shown &= !rule.hidden_without_signing;
+        }
+        if features.scalable_vectors() == ScalableVectors::Absent {
+            shown &= !rule.hidden_without_sve;
         }
         match register {
             name::ID_AA64PFR0_EL1 => {

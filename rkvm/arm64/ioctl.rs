@@ -5,6 +5,7 @@
 mod attributes;
 mod events;
 mod one_reg;
+mod scalable;
 
 use crate::{
     arm64::{
@@ -44,7 +45,7 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
         uapi::RKVM_ARM_VCPU_INIT => init(core, &argument.read()?)?,
         uapi::RKVM_ARM_VCPU_FINALIZE => {
             core.initialised()?;
-            finalize(argument.read()?)?;
+            finalize(core, argument.read()?)?;
         }
         uapi::RKVM_GET_ONE_REG => {
             core.initialised()?;
@@ -83,7 +84,7 @@ fn init(core: &mut Core, init: &uapi::kvm_vcpu_init) -> Result {
         return Err(EINVAL);
     }
     let host = core.host_ids();
-    let (features, start) = Features::parse(init.features, host.pointer_authentication())?;
+    let (features, start) = Features::parse(init.features, core.vm.platform().features())?;
     core.vm
         .arch()
         .machine()
@@ -102,9 +103,12 @@ fn init(core: &mut Core, init: &uapi::kvm_vcpu_init) -> Result {
     Ok(())
 }
 
-/// KVM_ARM_VCPU_FINALIZE: there is no feature that has a second step. `EINVAL`.
-fn finalize(_feature: u32) -> Result {
-    Err(EINVAL)
+/// KVM_ARM_VCPU_FINALIZE: SVE alone has a second step. `EINVAL` for other features, `EPERM` for the second time.
+fn finalize(core: &mut Core, feature: u32) -> Result {
+    match feature {
+        uapi::KVM_ARM_VCPU_SVE => core.fpsimd.finalize(),
+        _ => Err(EINVAL),
+    }
 }
 
 /// KVM_GET_MP_STATE.

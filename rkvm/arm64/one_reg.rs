@@ -11,6 +11,7 @@ use kernel::prelude::*;
 
 use super::{
     regs::CoreReg,
+    sve::{ScalableReg, P_REGISTERS, Z_REGISTERS},
     sysreg::{name, SysReg},
 };
 
@@ -42,6 +43,7 @@ mod size {
     pub(super) const U32: u64 = 2;
     pub(super) const U64: u64 = 3;
     pub(super) const U256: u64 = 5;
+    pub(super) const U512: u64 = 6;
     pub(super) const U2048: u64 = 8;
 }
 
@@ -108,6 +110,10 @@ pub enum OneReg {
     CacheSize(u8),
     /// A register of the firmware.
     Firmware(FirmwareReg),
+    /// A scalable register.
+    Scalable(ScalableReg),
+    /// KVM_REG_ARM64_SVE_VLS: which vector lengths there are.
+    VectorLengths,
 }
 
 impl OneReg {
@@ -123,7 +129,7 @@ impl OneReg {
                 let place = id & (NUMBER_MASK | SPARE);
                 Ok(Self::Core(CoreReg::at(place, Self::bytes_of(id))?))
             }
-            kind::VECTOR => Err(absent_vector(id)),
+            kind::VECTOR => vector(id),
             _ if id & SPARE != 0 => Err(ENOENT),
             kind::FIRMWARE | kind::FIRMWARE_FEATURES => FirmwareReg::ALL
                 .into_iter()
@@ -159,6 +165,16 @@ impl OneReg {
                 let (kind, number) = register.place();
                 (size::U64, kind, number)
             }
+            Self::Scalable(register) => {
+                let (size, first, number) = match register {
+                    ScalableReg::Z(number) => (size::U2048, scalable::Z, number),
+                    ScalableReg::P(number) => (size::U256, scalable::P, number),
+                    ScalableReg::Ffr => (size::U256, scalable::FFR, 0),
+                };
+                let number = first + (number as u64) * scalable::SLICES;
+                (size, kind::VECTOR, number)
+            }
+            Self::VectorLengths => (size::U512, kind::VECTOR, NUMBER_MASK),
         };
         ARM64 | size << SIZE_SHIFT | kind << KIND_SHIFT | number
     }
@@ -189,20 +205,34 @@ const fn unswap(register: SysReg) -> SysReg {
     }
 }
 
-/// The error for a register of SVE, which no vCPU has: `ENOENT` for one that there could be, else `EINVAL`.
-fn absent_vector(id: u64) -> Error {
-    /// Z0 to Z31, 32 slices of each.
-    const Z_END: u64 = 0x400;
-    /// P0 to P15 and FFR, 32 slices of each.
-    const P_END: u64 = 0x620;
-    /// KVM_REG_ARM64_SVE_VLS: which vector lengths there are.
-    const LENGTHS: u64 = ARM64 | 6 << SIZE_SHIFT | kind::VECTOR << KIND_SHIFT | NUMBER_MASK;
+/// Numbers of scalable registers. Each has slices, of which the first is larger than any register there is.
+mod scalable {
+    pub(super) const SLICES: u64 = 32;
+    pub(super) const Z: u64 = 0;
+    pub(super) const P: u64 = 0x400;
+    pub(super) const FFR: u64 = 0x600;
+    pub(super) const END: u64 = FFR + SLICES;
+}
 
-    let number = id & (NUMBER_MASK | SPARE);
-    match OneReg::size_of(id) {
-        size::U2048 if number < Z_END => ENOENT,
-        size::U256 if (Z_END..P_END).contains(&number) => ENOENT,
-        _ if id == LENGTHS => ENOENT,
-        _ => EINVAL,
+/// What an id of SVE names: `EINVAL` for none, `ENOENT` for a slice that no register is long enough for.
+fn vector(id: u64) -> Result<OneReg> {
+    if id == OneReg::VectorLengths.id() {
+        return Ok(OneReg::VectorLengths);
+    }
+    let place = id & (NUMBER_MASK | SPARE);
+    let number = |first: u64, count: u8| ((place - first) / scalable::SLICES) as u8 % count;
+    let register = match (OneReg::size_of(id), place) {
+        (size::U2048, ..scalable::P) => ScalableReg::Z(number(scalable::Z, Z_REGISTERS)),
+        (size::U256, scalable::P..scalable::FFR) => {
+            ScalableReg::P(number(scalable::P, P_REGISTERS))
+        }
+        (size::U256, scalable::FFR..scalable::END) => ScalableReg::Ffr,
+        _ => return Err(EINVAL),
+    };
+    let register = OneReg::Scalable(register);
+    if register.id() == id {
+        Ok(register)
+    } else {
+        Err(ENOENT)
     }
 }

@@ -5,7 +5,7 @@
 use crate::{
     arm64::{
         debug_registers::Counts,
-        features::PointerAuthentication,
+        features::{Features, PointerAuthentication, ScalableVectors},
         guest_debug,
         id_regs::HostIds,
         newer_features::NewerFeatures,
@@ -13,15 +13,16 @@ use crate::{
         routing,
         running_timers::PhysicalPpis,
         stage2::MemoryType,
+        sve::VectorLengths,
         sysreg::{name, SysReg},
         traps::hcr,
-        vgic::{self, gic::cpu_interface::Features},
+        vgic::{self, gic::cpu_interface},
         vmid::Vmids,
         vtcr::{root_shape, AccessFlag, GuestCaches, InstructionCaches, Stage2Caps},
         MAX_VCPUS, MAX_VCPU_ID,
     },
     host::{
-        arm64::{caches, features, guest_irqs::GuestIrqs},
+        arm64::{caches, features, guest_irqs::GuestIrqs, neon},
         bindings as uapi, cpu, not_supported,
     },
     mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape},
@@ -41,9 +42,11 @@ pub struct Platform {
     #[pin]
     pub vmids: Vmids,
     /// The virtual CPU interface.
-    pub gic: Features,
+    pub gic: cpu_interface::Features,
     /// The physical interrupts of guests' timers.
     pub timers: PhysicalPpis,
+    /// Vector lengths that guests can have.
+    pub vectors: VectorLengths,
     /// What keeps newer features from guests.
     pub newer: NewerFeatures,
     _irqs: GuestIrqs,
@@ -110,6 +113,7 @@ impl Platform {
             return Err(not_supported());
         }
         let stage2 = Stage2Caps::read();
+        let vectors = neon::vector_lengths()?;
         let irqs = GuestIrqs::request()?;
         let (gic, timers) = (vgic::host::features(), irqs.timers());
         Arc::pin_init(
@@ -119,6 +123,7 @@ impl Platform {
                 vmids <- Vmids::new(stage2.vmid_bits),
                 gic,
                 timers,
+                vectors,
                 newer: NewerFeatures::read(),
                 _irqs: irqs,
             }),
@@ -137,6 +142,15 @@ impl Platform {
             cacheability: self.stage2.cacheability,
             instructions: self.stage2.instructions,
         })
+    }
+
+    /// What vCPUs can have.
+    pub fn features(&self) -> Features {
+        let vectors = match self.vectors.longest() {
+            Some(_) => ScalableVectors::Present,
+            None => ScalableVectors::Absent,
+        };
+        Features::available(self.host.pointer_authentication(), vectors)
     }
 
     /// How many breakpoints and watchpoints there are.
@@ -180,6 +194,7 @@ impl Platform {
                     PointerAuthentication::Absent => 0,
                 }
             }
+            uapi::KVM_CAP_ARM_SVE => self.vectors.longest().is_some().into(),
             uapi::KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES => 1 << uapi::KVM_ARM_FEATURE_ID_RANGE,
             uapi::KVM_CAP_ARM_VM_IPA_SIZE => self.stage2.pa_bits() as isize,
             uapi::KVM_CAP_NR_VCPUS => cpu::online().min(MAX_VCPUS) as isize,

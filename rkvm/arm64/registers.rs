@@ -50,6 +50,10 @@ registers! {
     MdscrEl1 = "S2_0_C0_C2_2";
     /// Traps of the floating point unit and of trace registers, laid out as CPACR_EL1.
     CptrEl2 = "S3_4_C1_C1_2";
+    /// The longest vectors of EL2 and below.
+    ZcrEl2 = "S3_4_C1_C2_0";
+    /// The guest's ZCR_EL1: the longest vectors of its EL1 and EL0.
+    ZcrEl12 = "S3_5_C1_C2_0";
     /// Traps of AArch32 system registers.
     HstrEl2 = "S3_4_C1_C1_3";
     /// What the guest reads in MIDR_EL1.

@@ -242,6 +242,7 @@ impl Core {
         self.counters.count(Event::Section);
         self.interrupts.begin_section();
         let debug = self.enter_debug(&world);
+        self.fpsimd.begin_section(&world);
 
         let leave = loop {
             self.interrupts.prepare(loaded.here());
@@ -256,6 +257,7 @@ impl Core {
             }
         };
 
+        self.fpsimd.end_section(&world);
         self.leave_debug(&world, debug);
         self.interrupts.end_section(loaded.here());
         self.hcr = world.leave(&irq_off);

@@ -103,6 +103,8 @@ pub mod hcr {
 
 /// Bits of CPTR_EL2 with HCR_EL2.E2H set, the layout of CPACR_EL1.
 mod cptr {
+    /// SVE does not trap, at EL1 and EL0.
+    pub(super) const ZEN: u64 = 0b11 << 16;
     /// The floating point unit does not trap, at EL1 and EL0.
     pub(super) const FPEN: u64 = 0b11 << 20;
     /// Trace registers trap.
@@ -181,8 +183,10 @@ impl Stage2 {
 /// Whose the floating point unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FloatingPoint {
-    /// The guest's registers are in it.
+    /// The guest's, which has no SVE.
     Guest,
+    /// The guest's, which has.
+    GuestWithSve,
     /// The host's; the guest traps.
     Host,
 }
@@ -209,11 +213,12 @@ impl<'a> InGuestWorld<'a> {
             host_hcr: HcrEl2::read(),
             host_cptr: CptrEl2::read(),
         };
-        let fpen = match floating_point {
+        let enabled = match floating_point {
             FloatingPoint::Guest => cptr::FPEN,
+            FloatingPoint::GuestWithSve => cptr::FPEN | cptr::ZEN,
             FloatingPoint::Host => 0,
         };
-        CptrEl2::write(here, fpen | cptr::TTA | cptr::TAM);
+        CptrEl2::write(here, enabled | cptr::TTA | cptr::TAM);
         HcrEl2::write(here, hcr);
         isb();
         world

@@ -7,7 +7,7 @@ use crate::{
         counters::{Counters, Event},
         device_access::Pending,
         el1::El1Regs,
-        features::{Features, PointerAuthentication},
+        features::{Features, PointerAuthentication, ScalableVectors},
         fpsimd::Fpsimd,
         guest_debug::GuestDebug,
         id_regs::HostIds,
@@ -101,7 +101,7 @@ impl Vcpu {
                 io: IoView::new(vm.io())?,
                 regs: CoreRegs::RESET,
                 el1: El1Regs::RESET,
-                fpsimd: KBox::new(Fpsimd::RESET, GFP_KERNEL_ACCOUNT)?,
+                fpsimd: KBox::new(Fpsimd::NEW, GFP_KERNEL_ACCOUNT)?,
                 hcr: vm.mmu().format().hcr(),
                 counters: Arc::new(Counters::new(name), GFP_KERNEL_ACCOUNT)?,
                 serror: 0,
@@ -134,7 +134,7 @@ impl Vcpu {
         ioctl::serve(self, cmd, argument)
     }
 
-    /// KVM_RUN. `ENOEXEC` before KVM_ARM_VCPU_INIT, `ENOSYS` for an access to a device that the syndrome does not
+    /// KVM_RUN. `ENOEXEC` before KVM_ARM_VCPU_INIT, `EPERM` before KVM_ARM_VCPU_FINALIZE if that is due, `ENOSYS` for an access to a device that the syndrome does not
     /// describe, `EINTR` for a signal.
     pub fn run(&mut self, page: &RunPage) -> Result {
         self.core.fix()?;
@@ -171,7 +171,11 @@ impl Core {
         self.kept.reset();
         self.regs = CoreRegs::RESET;
         self.el1 = El1Regs::RESET;
-        *self.fpsimd = Fpsimd::RESET;
+        let vectors = self
+            .features
+            .map_or(ScalableVectors::Absent, Features::scalable_vectors);
+        let longest = self.vm.platform().vectors.longest();
+        self.fpsimd.reset(vectors, longest);
         self.interrupts.reset();
         self.hcr = self.vm.mmu().format().hcr();
         if self.pointer_authentication() == PointerAuthentication::Present {
@@ -185,10 +189,11 @@ impl Core {
         self.features.map(|_| self).ok_or(ENOEXEC)
     }
 
-    /// What the VM's processors are does not change from now on. `ENOEXEC` before KVM_ARM_VCPU_INIT, `ENOMEM`.
+    /// What the VM's processors are does not change from now on. `ENOEXEC` before KVM_ARM_VCPU_INIT, `EPERM` before
+    /// KVM_ARM_VCPU_FINALIZE if that is due, `ENOMEM`.
     fn fix(&mut self) -> Result {
         if self.fixed.is_none() {
-            self.initialised()?;
+            self.initialised()?.fpsimd.finalized()?;
             let gic = if self.vm.arch().vgic().is_created() {
                 Gic::V3
             } else {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The vector registers V0 to V31, FPSR and FPCR, from and to a structure as FpsimdRegs in rkvm/arm64/fpsimd.rs has them.
+ * The vector registers V0 to V31, FPSR and FPCR, from and to a structure as FpsimdRegs in rkvm/arm64/fpsimd.rs has them;
+ * those of SVE, from and to memory as ScalableRegs in rkvm/arm64/sve.rs has it.
  */
 #include <linux/linkage.h>
 #include <asm/assembler.h>
@@ -10,6 +11,7 @@
 
 .arch_extension fp
 .arch_extension simd
+.arch_extension sve
 
 /* Calls a load or store of pairs for all vector registers at x0. */
 .macro for_vectors insn
@@ -31,24 +33,71 @@
 	\insn	q30, q31, [x0, #480]
 .endm
 
+/* FPSR and FPCR, to and from x0; x3 and x4 are lost. */
+.macro save_status
+	mrs	x3, fpsr
+	mrs	x4, fpcr
+	str	w3, [x0, #STATE_FPSR]
+	str	w4, [x0, #STATE_FPCR]
+.endm
+
+.macro load_status
+	ldr	w3, [x0, #STATE_FPSR]
+	ldr	w4, [x0, #STATE_FPCR]
+	msr	fpsr, x3
+	msr	fpcr, x4
+.endm
+
+/* Calls a load or store for all Z registers at x1. */
+.macro for_scalable_vectors insn
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, \
+		16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+	\insn	z\n, [x1, #\n, mul vl]
+	.endr
+.endm
+
+/* Likewise for all P registers at x2. */
+.macro for_predicates insn
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	\insn	p\n, [x2, #\n, mul vl]
+	.endr
+.endm
+
+/* FFR is behind the P registers. */
+#define FFR	16
+
 .text
 
 /* void rkvm_arm64_fpsimd_save(struct fpsimd_regs *state) */
 SYM_FUNC_START(rkvm_arm64_fpsimd_save)
 	for_vectors stp
-	mrs	x1, fpsr
-	mrs	x2, fpcr
-	str	w1, [x0, #STATE_FPSR]
-	str	w2, [x0, #STATE_FPCR]
+	save_status
 	ret
 SYM_FUNC_END(rkvm_arm64_fpsimd_save)
 
 /* void rkvm_arm64_fpsimd_load(const struct fpsimd_regs *state) */
 SYM_FUNC_START(rkvm_arm64_fpsimd_load)
 	for_vectors ldp
-	ldr	w1, [x0, #STATE_FPSR]
-	ldr	w2, [x0, #STATE_FPCR]
-	msr	fpsr, x1
-	msr	fpcr, x2
+	load_status
 	ret
 SYM_FUNC_END(rkvm_arm64_fpsimd_load)
+
+/* void rkvm_arm64_sve_save(struct fpsimd_regs *state, void *vectors, void *predicates) */
+SYM_FUNC_START(rkvm_arm64_sve_save)
+	for_scalable_vectors str
+	for_predicates str
+	rdffr	p0.b
+	str	p0, [x2, #FFR, mul vl]
+	save_status
+	ret
+SYM_FUNC_END(rkvm_arm64_sve_save)
+
+/* void rkvm_arm64_sve_load(const struct fpsimd_regs *state, const void *vectors, const void *predicates) */
+SYM_FUNC_START(rkvm_arm64_sve_load)
+	for_scalable_vectors ldr
+	ldr	p0, [x2, #FFR, mul vl]
+	wrffr	p0.b
+	for_predicates ldr
+	load_status
+	ret
+SYM_FUNC_END(rkvm_arm64_sve_load)

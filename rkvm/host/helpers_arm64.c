@@ -3,6 +3,7 @@
  * Kernel facilities of arm64 that are macros or inline functions, given an address so that Rust can call them.
  */
 
+#include <linux/cpu.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqchip/arm-gic-v3.h>
@@ -14,12 +15,14 @@
 #include <linux/sched/stat.h>
 #include <linux/random.h>
 #include <linux/timekeeping.h>
+#include <linux/workqueue.h>
 
 #include <asm/arch_gicv3.h>
 #include <asm/cache.h>
 #include <asm/cacheflush.h>
 #include <asm/cpufeature.h>
 #include <asm/daifflags.h>
+#include <asm/fpsimd.h>
 #include <asm/neon.h>
 #include <asm/virt.h>
 
@@ -66,6 +69,62 @@ void rkvm_neon_begin(void)
 void rkvm_neon_end(void)
 {
 	kernel_neon_end(NULL);
+}
+
+struct vector_lengths {
+	u16 common, some;
+};
+
+/* By trying them; registers of the thread are in memory meanwhile. */
+static long add_vector_lengths(void *lengths)
+{
+	struct vector_lengths *all = lengths;
+	unsigned long bytes;
+	unsigned int vq;
+	u16 here = 0;
+	u64 zcr;
+
+	preempt_disable();
+	kernel_neon_begin(NULL);
+	zcr = read_sysreg_s(SYS_ZCR_EL1);
+	for (vq = 1; vq <= ARCH_SVE_VQ_MAX; vq++) {
+		write_sysreg_s(vq - 1, SYS_ZCR_EL1);
+		isb();
+		asm volatile(".arch_extension sve\n\trdvl %0, #1" : "=r"(bytes));
+		if (bytes == sve_vl_from_vq(vq))
+			here |= BIT(vq - 1);
+	}
+	write_sysreg_s(zcr, SYS_ZCR_EL1);
+	kernel_neon_end(NULL);
+	preempt_enable();
+	all->common &= here;
+	all->some |= here;
+	return 0;
+}
+
+/* Bit 0 is a quadword: lengths that all CPUs have, and that some have. CPUs that come later have to have the same. */
+int rkvm_vector_lengths(u16 *common, u16 *some)
+{
+	struct vector_lengths all = { .common = U16_MAX };
+	long error = 0;
+	int cpu;
+
+	*common = 0;
+	*some = 0;
+	if (!system_supports_sve())
+		return 0;
+	cpus_read_lock();
+	for_each_online_cpu(cpu) {
+		error = work_on_cpu(cpu, add_vector_lengths, &all);
+		if (error)
+			break;
+	}
+	cpus_read_unlock();
+	if (error)
+		return error;
+	*common = all.common;
+	*some = all.some;
+	return 0;
 }
 
 u64 rkvm_sanitised_register(u32 op0, u32 op1, u32 crn, u32 crm, u32 op2)

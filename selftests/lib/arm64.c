@@ -56,7 +56,7 @@ void vcpu_start(struct vcpu *vcpu, uint64_t pc)
 }
 
 /* Blocks of 1 GiB at level 1: valid, accessed, inner shareable, the first memory type. */
-static void vm_tables(struct vm *vm)
+void vm_tables(struct vm *vm)
 {
 	uint64_t table[512];
 

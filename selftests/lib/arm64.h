@@ -91,6 +91,9 @@ struct vcpu *guest_new(const uint8_t *code, const uint8_t *end);
 /* Frees a vCPU and its VM */
 void guest_free(struct vcpu *vcpu);
 
+/* Puts the table that MMU_ON needs at GUEST_TABLE, which guest_new() does as well */
+void vm_tables(struct vm *vm);
+
 /* Copies the code to a guest physical address, or to GUEST_CODE */
 #define VM_LOAD_AT(vm, gpa, name) vm_write((vm), (gpa), name, name##_end - name)
 #define VM_LOAD(vm, name) VM_LOAD_AT(vm, GUEST_CODE, name)

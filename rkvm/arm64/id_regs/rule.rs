@@ -29,6 +29,8 @@ pub(super) struct Rule {
     pub(super) hidden: u64,
     /// More of them where a vCPU cannot sign pointers.
     pub(super) hidden_without_signing: u64,
+    /// More of them where it has no SVE.
+    pub(super) hidden_without_sve: u64,
     /// Bits that a VMM can change.
     pub(super) writable: u64,
     /// Fields that are not as most are.
@@ -53,6 +55,7 @@ impl Rule {
         kind: Kind::Zero,
         hidden: ALL_BITS,
         hidden_without_signing: 0,
+        hidden_without_sve: 0,
         writable: 0,
         exceptions: &[],
     };
@@ -93,6 +96,13 @@ impl Rule {
         }
     }
 
+    const fn scalable(self, hidden_without_sve: u64) -> Self {
+        Self {
+            hidden_without_sve,
+            ..self
+        }
+    }
+
     const fn except(self, exceptions: &'static [Field]) -> Self {
         Self { exceptions, ..self }
     }
@@ -127,11 +137,12 @@ impl Rule {
             | name::MVFR1_EL1
             | name::MVFR2_EL1 => Self::AARCH32,
 
-            // No activity monitors, MPAM, SVE. A guest without AdvSIMD or FP would be one without the registers.
+            // No activity monitors, MPAM. A guest without AdvSIMD or FP would be one without the registers.
             name::ID_AA64PFR0_EL1 => Self::host(
-                nibbles(&[at::PFR0_AMU, at::PFR0_MPAM, at::PFR0_SVE]),
+                nibbles(&[at::PFR0_AMU, at::PFR0_MPAM]),
                 !nibbles(&[at::PFR0_AMU, at::PFR0_MPAM, at::PFR0_SVE, 20, 16]),
-            ),
+            )
+            .scalable(nibbles(&[at::PFR0_SVE])),
             // No PFAR, MTEX, THE, GCS, MTE, NMI, RNDR_trap, SME; no later RAS than the first.
             name::ID_AA64PFR1_EL1 => Self::host(
                 nibbles(&[60, 52, 48, 44, 40, 36, 28, 24, at::PFR1_MPAM_FRAC, 12, 8]),
@@ -139,8 +150,8 @@ impl Rule {
             ),
             // Nothing of it is built: FPMR, GCIE, MTE.
             name::ID_AA64PFR2_EL1 => Self::host(ALL_BITS, nibbles(&[32, 12, 8, 4])),
-            // SVE's and FP8's.
-            name::ID_AA64ZFR0_EL1 => Self::host(ALL_BITS, !nibbles(&[60, 36, 28, 8])),
+            name::ID_AA64ZFR0_EL1 => Self::host(0, !nibbles(&[60, 36, 28, 8])).scalable(ALL_BITS),
+            // FP8's.
             name::ID_AA64FPFR0_EL1 => Self::host(ALL_BITS, FPFR0_WRITABLE).except(&FPFR0),
             // No performance monitors, SPE, BRBE. The breakpoints are the processor's.
             name::ID_AA64DFR0_EL1 => Self::host(

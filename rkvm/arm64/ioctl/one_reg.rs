@@ -2,11 +2,14 @@
 
 //! KVM_GET_ONE_REG, KVM_SET_ONE_REG and KVM_GET_REG_LIST.
 
+use super::scalable;
 use crate::{
     arm64::{
         el1::{El1Access, El1Reg},
+        features::ScalableVectors,
         one_reg::{FirmwareReg, OneReg, CACHES},
         regs::{pstate, CoreReg},
+        sve::ScalableReg,
         sysreg::{
             role::{self, Kept, Role, TimerPart},
             SysReg,
@@ -26,6 +29,7 @@ const BYTES: usize = size_of::<u128>();
 /// `EFAULT`.
 pub fn get(core: &Core, named: &uapi::kvm_one_reg) -> Result {
     let register = OneReg::from_id(named.id)?;
+    let address = UserAddress::new(named.addr as usize);
     let value = match register {
         OneReg::Core(register) => core_register(core, register)?,
         OneReg::System(register) => system_register(core, register)?.into(),
@@ -34,9 +38,10 @@ pub fn get(core: &Core, named: &uapi::kvm_one_reg) -> Result {
             let machine = core.vm.arch().machine().lock();
             machine.firmware(core.host_ids(), register)?.into()
         }
+        OneReg::Scalable(register) => return scalable::get(core, register, address),
+        OneReg::VectorLengths => return scalable::lengths(core, address),
     };
     let bytes = value.to_le_bytes();
-    let address = UserAddress::new(named.addr as usize);
     address.write_bytes(bytes.get(..register.bytes()).ok_or(EINVAL)?)
 }
 
@@ -44,8 +49,13 @@ pub fn get(core: &Core, named: &uapi::kvm_one_reg) -> Result {
 /// have had before a vCPU of the VM ran.
 pub fn set(core: &mut Core, named: &uapi::kvm_one_reg) -> Result {
     let register = OneReg::from_id(named.id)?;
-    let mut bytes = [0; BYTES];
     let address = UserAddress::new(named.addr as usize);
+    match register {
+        OneReg::Scalable(register) => return scalable::set(core, register, address),
+        OneReg::VectorLengths => return scalable::set_lengths(core, address),
+        _ => (),
+    }
+    let mut bytes = [0; BYTES];
     address.read_bytes(bytes.get_mut(..register.bytes()).ok_or(EINVAL)?)?;
     let wide = u128::from_le_bytes(bytes);
     let value = wide as u64;
@@ -57,6 +67,7 @@ pub fn set(core: &mut Core, named: &uapi::kvm_one_reg) -> Result {
             let mut machine = core.vm.arch().machine().lock();
             machine.set_firmware(core.host_ids(), register, value)
         }
+        OneReg::Scalable(_) | OneReg::VectorLengths => Err(EINVAL),
     }
 }
 
@@ -74,6 +85,7 @@ fn core_register(core: &Core, register: CoreReg) -> Result<u128> {
             let value = regs.spsr_aarch32.get(usize::from(number));
             (*value.ok_or(ENOENT)?).into()
         }
+        CoreReg::V(_) if core.fpsimd.has_sve() => return Err(EINVAL),
         CoreReg::V(number) => {
             let bytes = core.fpsimd.regs.v.get(usize::from(number));
             u128::from_le_bytes(*bytes.ok_or(ENOENT)?)
@@ -102,6 +114,7 @@ fn set_core_register(core: &mut Core, register: CoreReg, wide: u128) -> Result {
             let slot = regs.spsr_aarch32.get_mut(usize::from(number));
             *slot.ok_or(ENOENT)? = value;
         }
+        CoreReg::V(_) if core.fpsimd.has_sve() => return Err(EINVAL),
         CoreReg::V(number) => {
             let slot = core.fpsimd.regs.v.get_mut(usize::from(number));
             *slot.ok_or(ENOENT)? = wide.to_le_bytes();
@@ -126,6 +139,7 @@ fn system_register(core: &Core, register: SysReg) -> Result<u64> {
         Role::El1(register) => Ok(core.el1.get(register)),
         Role::Kept(register) => Ok(core.kept.get(register)),
         Role::Debug(bank, number) => Ok(core.kept.debug.get(bank, number)),
+        Role::VectorLength => Ok(core.fpsimd.zcr),
         Role::Identification => core.vm.arch().machine().lock().id(register),
         Role::Timer(which, part) => timer_register(core, which, part),
         _ => Err(ENOENT),
@@ -142,6 +156,7 @@ fn set_system_register(core: &mut Core, register: SysReg, value: u64) -> Result 
             }
         }
         Role::Debug(bank, number) => core.kept.debug.set(bank, number, value),
+        Role::VectorLength => core.fpsimd.zcr = value,
         Role::Identification => {
             let mut machine = core.vm.arch().machine().lock();
             machine.set_id(core.host_ids(), register, value)?;
@@ -177,8 +192,8 @@ fn set_timer_register(core: &mut Core, which: Which, part: TimerPart, value: u64
     Ok(())
 }
 
-/// All ids that a vCPU has: first core and firmware registers, then system registers by their encodings, then
-/// caches. `ENOEXEC` before there are features.
+/// All ids that a vCPU has: first core registers, those of SVE and of the firmware, then system registers by their
+/// encodings, then caches. `ENOEXEC` before there are features.
 fn ids(core: &Core) -> Result<KVVec<u64>> {
     let features = core.features.ok_or(ENOEXEC)?;
     let mut system = KVVec::new();
@@ -190,8 +205,18 @@ fn ids(core: &Core) -> Result<KVVec<u64>> {
     system.sort_unstable();
     let mut ids = KVVec::new();
     let mut add = |register: OneReg| ids.push(register.id(), GFP_KERNEL_ACCOUNT);
+    let has_sve = features.scalable_vectors() == ScalableVectors::Present;
     for register in CoreReg::all() {
-        add(OneReg::Core(register))?;
+        if !(has_sve && matches!(register, CoreReg::V(_))) {
+            add(OneReg::Core(register))?;
+        }
+    }
+    if has_sve {
+        // The lengths are first, as a VMM has to write them first.
+        add(OneReg::VectorLengths)?;
+        for register in ScalableReg::all() {
+            add(OneReg::Scalable(register))?;
+        }
     }
     for register in FirmwareReg::ALL {
         add(OneReg::Firmware(register))?;
@@ -205,8 +230,10 @@ fn ids(core: &Core) -> Result<KVVec<u64>> {
     Ok(ids)
 }
 
-/// KVM_GET_REG_LIST: a count, then ids. `E2BIG` with the count written back where the VMM has too little room.
+/// KVM_GET_REG_LIST: a count, then ids. `E2BIG` with the count written back where the VMM has too little room; `EPERM`
+/// before KVM_ARM_VCPU_FINALIZE if that is due.
 pub fn list(core: &Core, argument: UserAddress) -> Result {
+    core.fpsimd.finalized()?;
     let room = argument.read::<u64>()?;
     let ids = ids(core)?;
     argument.write(&(ids.len() as u64))?;

@@ -7,7 +7,7 @@
 use super::{name::*, SysReg};
 use crate::arm64::{
     el1::El1Reg,
-    features::{Features, PointerAuthentication},
+    features::{Features, PointerAuthentication, ScalableVectors},
     timer::Which,
     vgic::gic::sgi::Register,
 };
@@ -94,6 +94,8 @@ pub enum Role {
     Identification,
     /// A debug register: which, and its number.
     Debug(Bank, u8),
+    /// ZCR_EL1: the vector length at EL1.
+    VectorLength,
     /// Of a timer.
     Timer(Which, TimerPart),
     /// CCSIDR_EL1: of the cache that CSSELR_EL1 selects.
@@ -128,6 +130,7 @@ impl Role {
             Self::Timer(_, part) => {
                 !matches!(part, TimerPart::Distance | TimerPart::OrderedCounter)
             }
+            Self::VectorLength => features.scalable_vectors() == ScalableVectors::Present,
             Self::El1(_) | Self::Kept(_) | Self::Identification | Self::Debug(..) => true,
             Self::CacheSize
             | Self::OsLockAccess
@@ -205,7 +208,7 @@ fn debug_register(register: SysReg) -> Option<Role> {
 }
 
 /// The others, in ascending order.
-const OTHERS: [(SysReg, Role); 60] = [
+const OTHERS: [(SysReg, Role); 61] = [
     (DC_ISW, Role::SetWay),
     (DC_CSW, Role::SetWay),
     (DC_CISW, Role::SetWay),
@@ -225,6 +228,7 @@ const OTHERS: [(SysReg, Role); 60] = [
     (DBGVCR32_EL2, Role::Kept(Kept::Dbgvcr32)),
     (MPIDR_EL1, Role::Kept(Kept::Mpidr)),
     (ACTLR_EL1, Role::Kept(Kept::Actlr)),
+    (ZCR_EL1, Role::VectorLength),
     (ERRIDR_EL1, Role::ErrorRecord(Ras::V1)),
     (ERRSELR_EL1, Role::ErrorRecord(Ras::V1)),
     (ERXFR_EL1, Role::ErrorRecord(Ras::V1)),

@@ -105,6 +105,7 @@ pub fn access(access: Access, ids: &IdRegs, kept: &mut KeptRegs) -> Effect {
         (Role::GicDeactivate, Operation::Write(value)) => Effect::GicDeactivate(value),
         (
             Role::Identification
+            | Role::VectorLength
             | Role::CacheSize
             | Role::OsLockAccess
             | Role::SetWay

@@ -5,7 +5,11 @@
 // UNSAFETY: calls the kernel's functions in pairs.
 #![expect(unsafe_code)]
 
-use crate::host::{bindings, cpu::PreemptOff};
+use crate::{
+    arm64::sve::VectorLengths,
+    host::{bindings, cpu::PreemptOff},
+};
+use kernel::{error::to_result, prelude::*};
 
 /// Saves the thread's vector registers. Interrupts are on; a softirq that uses the registers meanwhile puts them back.
 pub fn begin(_here: &PreemptOff) {
@@ -17,4 +21,12 @@ pub fn begin(_here: &PreemptOff) {
 pub fn end(_here: &PreemptOff) {
     // SAFETY: pairs `begin`, with preemption off since.
     unsafe { bindings::rkvm_neon_end() };
+}
+
+/// The vector lengths of SVE that guests can have: none without SVE. `ENOMEM`.
+pub fn vector_lengths() -> Result<VectorLengths> {
+    let (mut common, mut some) = (0, 0);
+    // SAFETY: the function fills both in.
+    to_result(unsafe { bindings::rkvm_vector_lengths(&mut common, &mut some) })?;
+    Ok(VectorLengths::usable(common, some))
 }

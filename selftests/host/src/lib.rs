@@ -34,6 +34,7 @@ pub mod arm64 {
     pub mod routing;
     pub mod smccc;
     pub mod stage2;
+    pub mod sve;
     pub mod sysreg;
     pub mod timer;
     pub mod trng;

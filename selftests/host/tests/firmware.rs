@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use kernel::error::code::{EBUSY, EEXIST, EINVAL};
 use proptest::prelude::*;
 
-use rkvm_host::arm64::features::{Features, PointerAuthentication};
+use rkvm_host::arm64::features::{Features, PointerAuthentication, ScalableVectors};
 use rkvm_host::arm64::id_regs::{HostIds, Stage};
 use rkvm_host::arm64::one_reg::FirmwareReg;
 use rkvm_host::arm64::psci::{
@@ -240,9 +240,8 @@ fn host(csv2: u64) -> HostIds {
 }
 
 fn psci_0_2() -> Features {
-    Features::parse([4, 0, 0, 0, 0, 0, 0], PointerAuthentication::Absent)
-        .unwrap()
-        .0
+    let available = Features::available(PointerAuthentication::Absent, ScalableVectors::Absent);
+    Features::parse([4, 0, 0, 0, 0, 0, 0], available).unwrap().0
 }
 
 #[test]

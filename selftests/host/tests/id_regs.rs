@@ -5,7 +5,7 @@
 use kernel::error::code::{EBUSY, EINVAL, ENOENT};
 use proptest::prelude::*;
 
-use rkvm_host::arm64::features::{Features, PointerAuthentication, Start};
+use rkvm_host::arm64::features::{Features, PointerAuthentication, ScalableVectors, Start};
 use rkvm_host::arm64::id_regs::{
     field::{allows, Field, Order},
     writable_masks, HostIds, IdRegs, Implementation, Stage,
@@ -85,7 +85,8 @@ fn host(model: Model) -> HostIds {
 }
 
 fn features(word: u32) -> Features {
-    Features::parse([word, 0, 0, 0, 0, 0, 0], PointerAuthentication::Present)
+    let available = Features::available(PointerAuthentication::Present, ScalableVectors::Present);
+    Features::parse([word, 0, 0, 0, 0, 0, 0], available)
         .unwrap()
         .0
 }
@@ -157,6 +158,12 @@ fn guests_of_a_neoverse_v1() {
     // No SVE, MPAM, activity monitors.
     assert_eq!(with.get(ID_AA64PFR0_EL1), Some(0x1101_0000_2111_1112));
     assert_eq!(with.get(ID_AA64ZFR0_EL1), Some(0));
+    let scalable = IdRegs::new(&host, features(0x14));
+    assert_eq!(scalable.get(ID_AA64PFR0_EL1), Some(0x1101_0001_2111_1112));
+    assert_eq!(
+        scalable.get(ID_AA64ZFR0_EL1),
+        Some(host.get(ID_AA64ZFR0_EL1))
+    );
 }
 
 #[test]
@@ -362,8 +369,10 @@ fn orders_of_fields() {
 #[test]
 fn features_of_a_vcpu() {
     use PointerAuthentication::{Absent, Present};
-    let parse =
-        |first, second, available| Features::parse([first, second, 0, 0, 0, 0, 0], available);
+    let parse = |first, second, signing| {
+        let available = Features::available(signing, ScalableVectors::Absent);
+        Features::parse([first, second, 0, 0, 0, 0, 0], available)
+    };
     assert_eq!(parse(0x5, 0, Absent), Ok((plain(), Start::WhenTurnedOn)));
     assert_eq!(parse(0, 0, Absent), Ok((Features::NONE, Start::Now)));
     assert_eq!(parse(1 << 9, 0, Present), Err(ENOENT));

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use rkvm_host::arm64::one_reg::{FirmwareReg, OneReg, CACHES};
 use rkvm_host::arm64::regs::{pstate, CoreReg, CoreRegs};
+use rkvm_host::arm64::sve::ScalableReg;
 use rkvm_host::arm64::sysreg::{name, SysReg};
 
 /// Ids as the UAPI header makes them.
@@ -49,6 +50,12 @@ fn ids_are_those_of_the_uapi() {
             0x6030_0000_0016_0003,
             OneReg::Firmware(FirmwareReg::Vendor2),
         ),
+        (0x6080_0000_0015_0000, OneReg::Scalable(ScalableReg::Z(0))),
+        (0x6080_0000_0015_03e0, OneReg::Scalable(ScalableReg::Z(31))),
+        (0x6050_0000_0015_0400, OneReg::Scalable(ScalableReg::P(0))),
+        (0x6050_0000_0015_05e0, OneReg::Scalable(ScalableReg::P(15))),
+        (0x6050_0000_0015_0600, OneReg::Scalable(ScalableReg::Ffr)),
+        (0x6060_0000_0015_ffff, OneReg::VectorLengths),
     ];
     for (id, register) in known {
         assert_eq!(OneReg::from_id(id), Ok(register), "{id:#x}");
@@ -88,13 +95,17 @@ fn errors_are_those_of_the_api() {
         // No such kind.
         (0x6030_0000_0012_0000, ENOENT),
         (0x6030_0000_0000_0000, ENOENT),
-        // SVE: Z0, P0, FFR, the lengths; then nothing.
-        (0x6080_0000_0015_0000, ENOENT),
-        (0x6050_0000_0015_0400, ENOENT),
-        (0x6050_0000_0015_0600, ENOENT),
-        (0x6060_0000_0015_ffff, ENOENT),
+        // SVE: slices beyond the first of Z0, Z31, P0, FFR; other sizes, and what is behind.
+        (0x6080_0000_0015_0001, ENOENT),
+        (0x6080_0000_0015_03ff, ENOENT),
+        (0x6050_0000_0015_0401, ENOENT),
+        (0x6050_0000_0015_061f, ENOENT),
         (0x6030_0000_0015_0000, EINVAL),
+        (0x6050_0000_0015_0000, EINVAL),
+        (0x6080_0000_0015_0400, EINVAL),
         (0x6050_0000_0015_0620, EINVAL),
+        (0x6080_0000_1015_0000, EINVAL),
+        (0x6050_0000_0015_ffff, EINVAL),
     ];
     for (id, error) in refused {
         assert_eq!(OneReg::from_id(id), Err(error), "{id:#x}");
