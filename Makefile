@@ -55,6 +55,7 @@ boot-test: module
 	@$(MAKE) --no-print-directory ARCH=arm64 module
 	@failed=0; \
 	selftests/boot || failed=1; \
+	selftests/boot --arch arm64 || failed=1; \
 	selftests/vmms --only microvm/1 --only virt/2 || failed=1; \
 	exit $$failed
 
