@@ -67,8 +67,8 @@ test-vmms: module
 	@selftests/vmms
 
 demo: module
-	@tools/demo
-	@tools/demo-linux
+	@[ $(ARCH) != x86_64 ] || tools/demo
+	@tools/demo-linux $(ARCH)
 
 bench: module
 	@tools/root make -s -C selftests $(KERNEL_MAKE) ../build/$(ARCH)/selftests/bench
@@ -86,7 +86,7 @@ clean:
 help:
 	@echo 'make              build $(MODULE) (ARCH=arm64 for the other architecture)'
 	@echo 'make KDIR=DIR     build against a prepared, Rust-enabled kernel tree, with the compilers of this machine'
-	@echo 'make demo         boot an emulated machine and run the sample guest program on the module'
+	@echo 'make demo         boot an emulated machine; run the sample guest program (x86_64) and Linux on the module'
 	@echo 'make test         host tests, selftests in emulated machines, Linux booted by samples/minivmm'
 	@echo 'make host-test    only the tests that need no machine'
 	@echo 'make machine-test the selftests in emulated machines'
