@@ -23,6 +23,7 @@ mod ioctl;
 pub mod loaded;
 pub mod machine;
 pub mod mmio;
+pub mod mops;
 mod newer_features;
 pub mod one_reg;
 pub mod platform;

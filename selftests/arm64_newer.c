@@ -1,7 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Registers of features that guests are not offered are undefined, so that nothing is left in them for another guest. */
+/* Newer features: those that guests are offered work; registers of others are undefined and keep nothing for others. */
 /* machine: arch=arm64 cpu=max */
-#include "lib/arm64.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "lib/psci.h"
+
+__asm__(".arch_extension mops\n.arch_extension wfxt");
+
+GUEST64(none, DONE);
+
+enum {
+	ISAR2_WFXT = 0,
+	ISAR2_MOPS = 16,
+	FROM = GUEST_DATA,
+	TO = GUEST_DATA + 0x8000,
+	SIZE = 0x1234,
+};
+#define REG_ISAR2 SYSTEM_REG(3, 0, 0, 6, 2)
+
+/* Whether a vCPU has a feature; the number is of the lowest bit of its field. */
+static bool has(struct vcpu *vcpu, uint64_t id, int field)
+{
+	return vcpu_reg(vcpu, id) >> field & 0xf;
+}
+
+static void need(uint64_t id, int field)
+{
+	if (!has(GUEST_NEW(none), id, field))
+		SKIP("the processor does not have it");
+}
 
 GUEST64(code,
 	SET_VECTORS
@@ -28,5 +58,113 @@ TEST(undefined)
 		/* FAR_EL1 says nothing. */
 		ASSERT_OK(vcpu_run(vcpu));
 	}
+	EXPECT_DONE(vcpu);
+}
+
+/* WFIT and WFET end by their times, also by those that are over; X1 is a quarter of a second. */
+GUEST64(waits,
+	"mrs x1, cntfrq_el0\nlsr x1, x1, #2\n"
+	"mrs x2, cntvct_el0\nadd x3, x2, x1\n"
+	"wfit x3\n"
+	"isb\nmrs x4, cntvct_el0\ncmp x4, x3\ncset x0, ge\n" REPORT
+	"wfit x2\nwfit xzr\nwfet x2\n"
+	"isb\nmrs x5, cntvct_el0\nsub x5, x5, x4\ncmp x5, x1\ncset x0, lt\n" REPORT
+	"mrs x2, cntvct_el0\nadd x3, x2, x1\n"
+	"1: wfet x3\nisb\nmrs x4, cntvct_el0\ncmp x4, x3\nb.lt 1b\n"
+	DONE);
+
+static void interrupt(int signal) {}
+
+TEST(waits_until)
+{
+	const struct itimerval once = { .it_value.tv_sec = 5 };
+	struct vcpu *vcpu;
+
+	need(REG_ISAR2, ISAR2_WFXT);
+	vcpu = GUEST_NEW(waits);
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = interrupt }, NULL);
+	setitimer(ITIMER_REAL, &once, NULL);
+	if (vcpu_run(vcpu) == -1 && errno == EINTR)
+		SKIP("the emulator does not tell the register of WFIT");
+	EXPECT_TRUE(test_store(__FILE__, __LINE__, vcpu, REPORT_GPA, 8, 1));
+	EXPECT_REPORT(vcpu, 1);
+	EXPECT_DONE(vcpu);
+}
+
+/*
+ * Copies up and down, a set, and copies whose registers are as a processor with another choice of format would have
+ * left them: C says option B, C clear option A. One of the two is not this processor's.
+ */
+#define ADDRESSES "mov x1, #0x18000\nmov x2, #0x10000\nmov x3, #0x1234\n"
+#define FLAGS(value) "mov x4, #" value "\nmsr nzcv, x4\n"
+GUEST64(copies,
+	MMU_ON SET_VECTORS
+	ADDRESSES "cpyfp [x1]!, [x2]!, x3!\ncpyfm [x1]!, [x2]!, x3!\ncpyfe [x1]!, [x2]!, x3!\n"
+	"mov x0, x3\n" REPORT
+	ADDRESSES "add x1, x2, #8\ncpyp [x1]!, [x2]!, x3!\ncpym [x1]!, [x2]!, x3!\ncpye [x1]!, [x2]!, x3!\n"
+	"mov x0, x3\n" REPORT
+	ADDRESSES "mov x2, #0x5a\nsetp [x1]!, x3!, x2\nsetm [x1]!, x3!, x2\nsete [x1]!, x3!, x2\n"
+	"mov x0, x3\n" REPORT
+	/* Option B: addresses where the copy goes on */
+	ADDRESSES FLAGS("0x20000000") "b 1f\n"
+	"cpyfp [x1]!, [x2]!, x3!\n1: cpyfm [x1]!, [x2]!, x3!\ncpyfe [x1]!, [x2]!, x3!\n"
+	"mov x0, x3\n" REPORT
+	/* Option A: addresses of the end, and a size below 0 */
+	ADDRESSES "add x1, x1, x3\nadd x2, x2, x3\nneg x3, x3\n" FLAGS("0") "b 2f\n"
+	"cpyfp [x1]!, [x2]!, x3!\n2: cpyfm [x1]!, [x2]!, x3!\ncpyfe [x1]!, [x2]!, x3!\n"
+	"mov x0, x3\n" REPORT
+	DONE);
+
+static void fill(uint8_t *ram)
+{
+	for (int i = 0; i < SIZE + 16; i++) {
+		ram[FROM + i] = i * 7 + (i >> 8);
+		ram[TO + i] = 0xee;
+	}
+}
+
+TEST(memory_copies)
+{
+	struct vcpu *vcpu;
+	uint8_t *ram, before[SIZE];
+
+	need(REG_ISAR2, ISAR2_MOPS);
+	vcpu = GUEST_NEW(copies);
+	vm_vectors(vcpu->vm);
+	ram = vcpu->vm->ram;
+	fill(ram);
+	EXPECT_REPORT(vcpu, 0);
+	EXPECT_MEM(ram + TO, ram + FROM, SIZE);
+	EXPECT_EQ(ram[TO + SIZE], 0xee);
+	memcpy(before, ram + FROM, SIZE);
+	EXPECT_REPORT(vcpu, 0);
+	EXPECT_MEM(ram + FROM + 8, before, SIZE);
+	fill(ram);
+	EXPECT_REPORT(vcpu, 0);
+	for (int i = 0; i < SIZE; i++)
+		ASSERT_EQ(ram[TO + i], 0x5a);
+	EXPECT_EQ(ram[TO + SIZE], 0xee);
+	for (int option = 0; option < 2; option++) {
+		fill(ram);
+		EXPECT_REPORT(vcpu, 0);
+		EXPECT_MEM(ram + TO, ram + FROM, SIZE);
+		EXPECT_EQ(ram[TO + SIZE], 0xee);
+	}
+	EXPECT_DONE(vcpu);
+}
+
+GUEST64(one_copy, SET_VECTORS ".inst 0x19020461\n" DONE);	/* cpyfp [x1]!, [x2]!, x3!, alone */
+
+/* What a VMM takes away is undefined. */
+TEST(memory_copies_taken_away)
+{
+	struct vcpu *vcpu;
+
+	need(REG_ISAR2, ISAR2_MOPS);
+	vcpu = GUEST_NEW(one_copy);
+	vm_vectors(vcpu->vm);
+	vcpu_set_reg(vcpu, REG_ISAR2, vcpu_reg(vcpu, REG_ISAR2) & ~(0xfUL << ISAR2_MOPS));
+	EXPECT_REPORT(vcpu, UNDEFINED);
+	ASSERT_OK(vcpu_run(vcpu));
 	EXPECT_DONE(vcpu);
 }

@@ -25,6 +25,8 @@ pub enum Class {
     Sve,
     /// SME.
     Sme,
+    /// A memory copy or memory set, whose registers are of the other format than the processor's.
+    MemoryCopy,
     /// A stage-2 fault of an instruction fetch.
     InstructionAbort,
     /// A stage-2 fault of a data access.
@@ -88,6 +90,7 @@ impl Syndrome {
             0x1d => Class::Sme,
             0x20 => Class::InstructionAbort,
             0x24 => Class::DataAbort,
+            0x27 => Class::MemoryCopy,
             0x30 => Class::Debug(DebugEvent::Breakpoint),
             0x32 => Class::Debug(DebugEvent::Step),
             0x34 => Class::Debug(DebugEvent::Watchpoint),

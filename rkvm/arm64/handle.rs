@@ -16,8 +16,10 @@ use crate::{
         exception,
         exit::{Class, Syndrome, WaitIss},
         loaded::Loaded,
+        mops::{self, MopsIss},
         registers::*,
         run::Leave,
+        timer::{Count, Which},
         traps::InGuestWorld,
         vcpu::Core,
     },
@@ -61,6 +63,10 @@ fn synchronous(
         Class::Hvc => hypercall::hvc(core, syndrome),
         Class::Smc => hypercall::smc(core, syndrome),
         Class::Wait => wait(core, WaitIss::from(syndrome.iss())),
+        Class::MemoryCopy => {
+            mops::begin_again(&mut core.regs, MopsIss::from(syndrome.iss()));
+            None
+        }
         Class::Debug(event) => Some(Leave::User(core.debug_exit(event, syndrome))),
         Class::FloatingPoint => Some(Leave::FloatingPoint),
         Class::Sve if core.fpsimd.has_sve() => Some(Leave::FloatingPoint),
@@ -74,14 +80,24 @@ fn undefined(core: &mut Core, loaded: &Loaded, syndrome: Syndrome) -> Option<Lea
     None
 }
 
-/// WFI or WFE, which are done when the guest goes on.
+/// WFI or WFE, which are done when the guest goes on; or WFIT or WFET, which wait for a time of the virtual counter at
+/// most.
 fn wait(core: &mut Core, iss: WaitIss) -> Option<Leave> {
+    let is_timed = iss.timed().into_bool() && iss.register_valid().into_bool();
+    let until = is_timed.then(|| Count(core.regs.get(iss.register().get() as u8)));
     core.regs.skip_instruction();
-    Some(if iss.for_event().into_bool() {
-        core.counters.count(Event::WfeExit);
+    let for_event = iss.for_event().into_bool();
+    core.counters.count(if for_event {
+        Event::WfeExit
+    } else {
+        Event::WfiExit
+    });
+    if until.is_some_and(|until| core.vm.arch().time().now(Which::Virtual).0 >= until.0) {
+        return None;
+    }
+    Some(if for_event {
         Leave::Spin
     } else {
-        core.counters.count(Event::WfiExit);
-        Leave::Wait
+        Leave::Wait(until)
     })
 }

@@ -12,7 +12,7 @@ use crate::{
         running_timers::{self, Offsets, PhysicalPpis, Running},
         sysreg::role::TimerPart,
         time::VmTime,
-        timer::{nanoseconds, Ppis, Timer, Which},
+        timer::{nanoseconds, Count, Ppis, Timer, Which},
         vgic::{
             gic::{
                 cpu_interface::Features,
@@ -383,10 +383,17 @@ impl Interrupts {
         self.lines = lines;
     }
 
-    /// How long it takes until a timer fires. `None` if none does.
-    fn remaining(&self) -> Option<Duration> {
+    /// Ticks until the virtual counter is there.
+    fn left(&self, until: Option<Count>) -> Option<u64> {
+        let now = self.time().now(Which::Virtual);
+        until.map(|until| until.0.saturating_sub(now.0))
+    }
+
+    /// How long it takes until a timer fires, or `left` ticks are over. `None` for ever.
+    fn remaining(&self, left: Option<u64>) -> Option<Duration> {
         let ticks = |which| self.timer(which).remaining(self.time().now(which));
-        let ticks = Which::ALL.into_iter().filter_map(ticks).min()?;
+        let timers = Which::ALL.into_iter().filter_map(ticks);
+        let ticks = Iterator::chain(timers, left).min()?;
         Some(Duration::from_nanos(nanoseconds(
             ticks,
             running_timers::hertz(),
@@ -413,12 +420,16 @@ impl Interrupts {
         }
     }
 
-    /// Sleeps until there is an interrupt for the guest, or `other` is true, which is to be made so before the vCPU is
-    /// roused. `EINTR` if the thread has a signal.
-    pub fn sleep(&mut self, mut other: impl FnMut() -> bool) -> Result {
+    /// Sleeps until there is an interrupt for the guest, or its virtual counter is at `until`, or `other` is true, which
+    /// is to be made so before the vCPU is roused. `EINTR` if the thread has a signal.
+    pub fn sleep(&mut self, until: Option<Count>, mut other: impl FnMut() -> bool) -> Result {
         let start = timer::now();
         while !self.has_interrupt() && !other() {
-            let limit = self.remaining();
+            let left = self.left(until);
+            if left == Some(0) {
+                break;
+            }
+            let limit = self.remaining(left);
             let target = &self.target;
             let mut ready = || target.has_news() || other();
             if look(start, self.poll.window(), limit, &mut ready) {

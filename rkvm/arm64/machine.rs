@@ -7,6 +7,7 @@ use kernel::{prelude::*, sync::Arc};
 use super::{
     features::Features,
     id_regs::{HostIds, IdRegs, Implementation, Stage},
+    newer_features::Allowed,
     one_reg::FirmwareReg,
     psci::SystemSuspend,
     smccc::{
@@ -22,6 +23,8 @@ pub struct Fixed {
     pub features: Features,
     /// Identification registers.
     pub ids: IdRegs,
+    /// What follows from them for what guests may use.
+    pub allowed: Allowed,
     /// Services of the firmware.
     pub firmware: Firmware,
     /// Which calls the VMM serves.
@@ -129,6 +132,7 @@ impl Machine {
             Fixed {
                 features: *features,
                 ids: ids.clone(),
+                allowed: Allowed::new(ids),
                 firmware: self.firmware,
                 filter: core::mem::replace(&mut self.filter, Filter::new()),
                 suspend: self.suspend,

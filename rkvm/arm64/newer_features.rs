@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Features that guests are not told of, and whose registers nobody exchanges between guests: to use them is undefined
-//! in a guest.
+//! Features that a guest cannot use unless it is allowed to: those that it is not told of, among them all whose registers
+//! nobody exchanges between guests. To use them is undefined in a guest.
 //!
 //! Older features have bits in HCR_EL2, CPTR_EL2 and MDCR_EL2 that trap. For newer ones it is the other way round: bits
 //! of HCRX_EL2 turn them on, and in the fine-grained trap registers a bit that is 0 traps them, while 0 lets pass what
@@ -11,7 +11,7 @@
 //! Source: Arm ARM (DDI 0487), D24.2 "HCRX_EL2", "HFGRTR_EL2" and its like.
 
 use crate::{
-    arm64::{registers::*, sysreg::name},
+    arm64::{id_regs::IdRegs, registers::*, sysreg::name},
     host::{arm64::features::sanitised, cpu::PreemptOff},
 };
 
@@ -19,6 +19,40 @@ use crate::{
 const HCX_SHIFT: u32 = 40;
 /// ID_AA64MMFR0_EL1.FGT: 1 for fine-grained traps, 2 for more of them.
 const FGT_SHIFT: u32 = 56;
+
+/// Lowest bits of the fields of identification registers that tell guests of such features.
+mod field {
+    pub(super) const ISAR2_MOPS: u32 = 16;
+}
+
+/// Bits of HCRX_EL2.
+mod hcrx {
+    /// Exceptions of memory copies at EL1 go to EL2, too.
+    pub(super) const MCE2: u64 = 1 << 10;
+    /// Memory copies and memory sets.
+    pub(super) const MSCEN: u64 = 1 << 11;
+}
+
+/// What a guest may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    /// HCRX_EL2.
+    controls: u64,
+}
+
+impl Allowed {
+    /// None of it.
+    pub const NOTHING: Self = Self { controls: 0 };
+
+    /// What a guest is told of.
+    pub fn new(ids: &IdRegs) -> Self {
+        let mut allowed = Self::NOTHING;
+        if ids.field(name::ID_AA64ISAR2_EL1, field::ISAR2_MOPS) != 0 {
+            allowed.controls |= hcrx::MSCEN | hcrx::MCE2;
+        }
+        allowed
+    }
+}
 
 /// What the processors have to keep newer features from guests by.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +71,10 @@ impl NewerFeatures {
         }
     }
 
-    /// Keeps them from a guest that is about to run on this CPU.
-    pub fn hide(self, here: &PreemptOff) {
+    /// Keeps all others from a guest that is about to run on this CPU.
+    pub fn allow(self, here: &PreemptOff, allowed: Allowed) {
         if self.controls >= 1 {
-            HcrxEl2::write(here, 0);
+            HcrxEl2::write(here, allowed.controls);
         }
         if self.traps >= 1 {
             HfgrtrEl2::write(here, 0);

@@ -54,7 +54,7 @@ impl Core {
     /// A vCPU that the VMM has suspended sleeps until there is an interrupt for it, which the VMM is told of; it is the
     /// VMM that has it run again. `EINTR` if the thread has a signal.
     pub fn wait_for_wakeup(&mut self) -> Result<UserExit> {
-        self.wait()?;
+        self.wait(None)?;
         Ok(UserExit::SystemEvent {
             kind: uapi::KVM_SYSTEM_EVENT_WAKEUP,
             flags: None,
@@ -67,7 +67,7 @@ impl Core {
             Outcome::Return(value) => self.set_results(Results::one(value)),
             Outcome::Wait(value) => {
                 self.set_results(Results::one(value));
-                self.wait()?;
+                self.wait(None)?;
             }
             Outcome::Off(value) => {
                 self.set_results(Results::one(value));

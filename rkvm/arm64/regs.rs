@@ -101,6 +101,8 @@ pub mod pstate {
     pub const D: u64 = 1 << 9;
     /// What an indirect branch has to land on.
     pub const BTYPE: u64 = 0b11 << 10;
+    /// The last result was negative.
+    pub const N: u64 = 1 << 31;
     /// A software step is active.
     pub const SS: u64 = 1 << 21;
     /// After a reset.

@@ -19,6 +19,7 @@ use crate::{
         registers,
         smccc::Call,
         sysreg::role::Kept,
+        timer::Count,
         traps::{hcr, Identity, InGuestWorld, Stage2},
         vcpu::Core,
     },
@@ -60,8 +61,8 @@ pub enum Leave {
     Mmio(FaultInfo),
     /// The guest uses the floating point unit.
     FloatingPoint,
-    /// The guest waits for an interrupt.
-    Wait,
+    /// The guest waits for an interrupt, but not longer than until its virtual counter is there.
+    Wait(Option<Count>),
     /// The guest waits for an event, which another of its processors may cause.
     Spin,
     /// The guest calls its firmware, for what needs process context.
@@ -103,7 +104,7 @@ impl Core {
                 self.fault_address = fault.far;
                 self.mmio(&fault)
             }
-            Leave::Wait => self.wait().map(|()| None),
+            Leave::Wait(until) => self.wait(until).map(|()| None),
             Leave::Spin => {
                 cpu::yield_to_others();
                 Ok(None)
@@ -161,7 +162,7 @@ impl Core {
             registers::VsesrEl2::write(&here, self.serror);
         }
         let signing = self.pointer_authentication();
-        self.vm.platform().newer.hide(&here);
+        self.vm.platform().newer.allow(&here, self.allowed());
         let loaded = Loaded::enter(here, &self.el1, signing);
         self.counters.count(Event::Load);
         self.interrupts.enter(loaded.here());

@@ -14,10 +14,12 @@ use crate::{
         interrupts::Interrupts,
         ioctl,
         machine::{Fixed, Gic},
+        newer_features::Allowed,
         processors::{Processor, Seat},
         pv_time::StolenTime,
         regs::CoreRegs,
         sysreg::{self, kept::KeptRegs, name::MIDR_EL1, role::Kept},
+        timer::Count,
         traps::{hcr, InGuestWorld},
     },
     host::cpu::Cpu,
@@ -218,6 +220,12 @@ impl Core {
         fixed.and_then(|fixed| fixed.ids.get(MIDR_EL1)).unwrap_or(0)
     }
 
+    /// What the guest may use of features that it would be kept from.
+    pub fn allowed(&self) -> Allowed {
+        let fixed = self.fixed.as_deref();
+        fixed.map_or(Allowed::NOTHING, |fixed| fixed.allowed)
+    }
+
     /// What the host's processors have in common.
     pub fn host_ids(&self) -> &HostIds {
         &self.vm.platform().host
@@ -240,9 +248,10 @@ impl Core {
         world.set_hcr(self.hcr);
     }
 
-    /// WFI: sleeps until there is an interrupt for the guest. `EINTR` if the thread has a signal.
-    pub fn wait(&mut self) -> Result {
-        self.interrupts.sleep(|| false)?;
+    /// WFI: sleeps until there is an interrupt for the guest, or its virtual counter is there. `EINTR` if the thread
+    /// has a signal.
+    pub fn wait(&mut self, until: Option<Count>) -> Result {
+        self.interrupts.sleep(until, || false)?;
         self.counters.count(Event::HaltWakeup);
         Ok(())
     }

@@ -167,10 +167,9 @@ impl Rule {
                 let keys = ISAR1_ADDRESS_KEYS | ISAR1_GENERIC_KEYS;
                 Self::host(nibbles(&[60]), !keys).signing(keys)
             }
-            // No MOPS; no WFxT, which waits until a time.
             name::ID_AA64ISAR2_EL1 => {
                 let keys = ISAR2_ADDRESS_KEYS | ISAR2_GENERIC_KEYS;
-                Self::host(nibbles(&[16, 0]), !keys).signing(keys)
+                Self::host(0, !keys).signing(keys)
             }
             // Those that need nothing of a hypervisor: FPRCVT, LSUI, LSFE, FAMINMAX.
             name::ID_AA64ISAR3_EL1 => {

@@ -27,6 +27,7 @@ pub mod arm64 {
     pub mod halt_poll;
     pub mod id_regs;
     pub mod mmio;
+    pub mod mops;
     pub mod one_reg;
     pub mod psci;
     pub mod pv_time;
