@@ -14,7 +14,6 @@ pub mod features;
 pub mod fpsimd;
 mod guest_debug;
 mod guest_memory;
-pub mod halt_poll;
 mod handle;
 mod hypercall;
 pub mod id_regs;

@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod device;
 pub mod eventfd;
 pub mod file;
+pub mod idle;
 pub mod irq_lock;
 pub mod mutex;
 pub mod notifier;

@@ -34,6 +34,8 @@ mod bus;
 mod coalesced;
 mod device;
 mod dirty_log;
+mod halt;
+mod halt_poll;
 mod host;
 mod io_bus;
 mod ioeventfd;
@@ -79,6 +81,10 @@ module! {
         log_steps: u8 {
             default: 0,
             description: "1: log what VMs do, step by step",
+        },
+        halt_poll_ns: u32 {
+            default: 200_000,
+            description: "nanoseconds that a vCPU which waits looks for an interrupt before it sleeps, at the longest, on a CPU that has nothing else to do; 0: never",
         },
         longest_stay: u32 {
             default: 0,

@@ -118,6 +118,7 @@ pub fn check_extension(platform: &arch::Platform, extension: usize) -> isize {
             | uapi::KVM_CAP_COALESCED_PIO
             | uapi::KVM_CAP_INTERNAL_ERROR_DATA
             | uapi::KVM_CAP_BINARY_STATS_FD
+            | uapi::KVM_CAP_HALT_POLL
             | uapi::KVM_CAP_MEMORY_FAULT_INFO,
         ) => 1,
         Ok(uapi::KVM_CAP_COALESCED_MMIO) => RunPage::RING_PAGE as isize,

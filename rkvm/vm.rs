@@ -7,7 +7,7 @@
 //! [`Kick`](crate::request::Kick) only, so that there is no cycle.
 
 use crate::{
-    arch, device,
+    arch, device, halt,
     host::{bindings as uapi, file::FileObject, process::Process},
     io_bus::IoBus,
     irqfd::Irqfds,
@@ -18,6 +18,7 @@ use crate::{
     uapi::UserAddress,
     vcpu, vm_stats,
 };
+use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::{
     prelude::*,
     sync::{new_mutex, Arc, ArcBorrow, Mutex},
@@ -34,6 +35,8 @@ pub struct Vm {
     /// The id of that process's task that made the VM.
     creator: Pid,
     stats_name: Name,
+    /// How long its vCPUs look for an interrupt before they sleep, at the longest, in nanoseconds.
+    longest_poll: AtomicU32,
     /// Dropped before the interrupt controller that they call.
     #[pin]
     irqfds: Irqfds,
@@ -63,6 +66,7 @@ impl Vm {
                 mmu,
                 creator,
                 stats_name,
+                longest_poll: AtomicU32::new(halt::default_longest()),
                 irqfds <- Irqfds::new(),
                 io <- io,
                 arch <- arch,
@@ -100,6 +104,11 @@ impl Vm {
     /// What its counters are called.
     pub fn stats_name(&self) -> &Name {
         &self.stats_name
+    }
+
+    /// How long its vCPUs look for an interrupt before they sleep, at the longest, in nanoseconds.
+    pub fn longest_poll(&self) -> u64 {
+        self.longest_poll.load(Ordering::Relaxed).into()
     }
 
     /// Ioctls work in the process that made the VM alone: guest memory is that process's. `EIO`
@@ -177,6 +186,11 @@ impl Vm {
         match (request.flags, request.cap) {
             (0, uapi::KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) => {
                 self.mmu.set_log_mode(value).map(|()| 0)
+            }
+            (0, uapi::KVM_CAP_HALT_POLL) => {
+                let longest = u32::try_from(value).map_err(|_| EINVAL)?;
+                self.longest_poll.store(longest, Ordering::Relaxed);
+                Ok(0)
             }
             _ => arch::VmState::ioctl(self, cmd, argument),
         }

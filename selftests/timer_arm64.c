@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The virtual and the physical timer of an arm64 guest. */
 /* machine: arch=arm64 cpus=2 */
+#include "lib/stats.h"
 #include "lib/vgic.h"
 
 enum { VIRTUAL = 27, PHYSICAL = 30, MAIN = 0xaaa, LATER = 0xbbb };
@@ -76,6 +77,40 @@ TEST_LIMIT(the_physical_timer_ends_a_wfi, 60)
 
 	comes_and_goes(vcpu, PHYSICAL);
 	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* Waits as above with a limit for looking, in nanoseconds, before the thread sleeps; the vCPU's counters. */
+static void wait_often(uint64_t longest, uint64_t *tried, uint64_t *found)
+{
+	struct kvm_enable_cap limit = { .cap = KVM_CAP_HALT_POLL, .args[0] = longest };
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(wait_virtual, timers_off, &vcpu, 1), stats = stats_open(vcpu->fd);
+
+	ASSERT_OK(ioctl(vcpu->vm->fd, KVM_ENABLE_CAP, &limit));
+	for (int i = 0; i < 5; i++)
+		comes_and_goes(vcpu, VIRTUAL);
+	*tried = stats_value(stats, "halt_attempted_poll");
+	*found = stats_value(stats, "halt_successful_poll");
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+TEST_LIMIT(a_vcpu_in_wfi_sleeps_at_once, 60)
+{
+	uint64_t tried, found;
+
+	wait_often(0, &tried, &found);
+	EXPECT_EQ(tried, 0);
+	EXPECT_EQ(found, 0);
+}
+
+/* Once it has shown that its waits are short */
+TEST_LIMIT(a_vcpu_in_wfi_looks_before_it_sleeps, 60)
+{
+	uint64_t tried, found;
+
+	wait_often(1000000000, &tried, &found);
+	EXPECT_TRUE(found > 0);
+	EXPECT_TRUE(found <= tried);
 }
 
 TEST_LIMIT(the_virtual_timer_interrupts_a_loop, 60)

@@ -50,6 +50,10 @@ events! {
     Section = "sections";
     /// A vCPU that waited was woken.
     HaltWakeup = "halt_wakeup";
+    /// It looked for an interrupt before it slept.
+    HaltPoll = "halt_attempted_poll";
+    /// One came, so that it did not sleep.
+    HaltPollSuccess = "halt_successful_poll";
 }
 
 /// The counters of a vCPU.

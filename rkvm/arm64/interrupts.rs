@@ -8,7 +8,6 @@
 
 use crate::{
     arm64::{
-        halt_poll::HaltPoll,
         running_timers::{self, Offsets, PhysicalPpis, Running},
         sysreg::role::TimerPart,
         time::VmTime,
@@ -25,10 +24,10 @@ use crate::{
             Target, Vgic,
         },
     },
+    halt::{Looked, Wait},
+    halt_poll::HaltPoll,
     host::{
-        arm64::idle::is_otherwise_idle,
         cpu::{self, PreemptOff},
-        timer,
         waiter::Woken,
     },
     request::Kick,
@@ -421,26 +420,27 @@ impl Interrupts {
     }
 
     /// Sleeps until there is an interrupt for the guest, or its virtual counter is at `until`, or `other` is true, which
-    /// is to be made so before the vCPU is roused. `EINTR` if the thread has a signal.
-    pub fn sleep(&mut self, until: Option<Count>, mut other: impl FnMut() -> bool) -> Result {
-        let start = timer::now();
+    /// is to be made so before the vCPU is roused. Whether looking for one was of use. `EINTR` if the thread has a
+    /// signal.
+    pub fn sleep(
+        &mut self,
+        until: Option<Count>,
+        mut other: impl FnMut() -> bool,
+    ) -> Result<Looked> {
+        let mut wait = Wait::begin(&self.poll, self.vm.longest_poll());
         while !self.has_interrupt() && !other() {
             let left = self.left(until);
             if left == Some(0) {
                 break;
             }
-            let limit = self.remaining(left);
-            let target = &self.target;
-            let mut ready = || target.has_news() || other();
-            if look(start, self.poll.window(), limit, &mut ready) {
-                continue;
-            }
-            if target.waiter().sleep(limit, ready) == Woken::Signal {
+            let (target, limit) = (&self.target, self.remaining(left));
+            let ready = || target.has_news() || other();
+            if wait.rest(target.waiter(), limit, ready) == Woken::Signal {
                 return Err(EINTR);
             }
         }
-        self.poll.waited(timer::now().saturating_sub(start));
-        Ok(())
+        let (_, looked) = wait.end(&mut self.poll);
+        Ok(looked)
     }
 }
 
@@ -448,29 +448,6 @@ impl Drop for Interrupts {
     fn drop(&mut self) {
         self.vgic().remove_vcpu(&self.target);
     }
-}
-
-/// Looks for `window` nanoseconds from `start` on, unless the CPU has something else to do. Whether there is something,
-/// or `limit` is over.
-fn look(
-    start: u64,
-    window: u64,
-    limit: Option<Duration>,
-    ready: &mut impl FnMut() -> bool,
-) -> bool {
-    let first = timer::now();
-    let due = limit.map_or(u64::MAX, |limit| {
-        first.saturating_add(limit.as_nanos().try_into().unwrap_or(u64::MAX))
-    });
-    let end = start.saturating_add(window);
-    let mut now = first;
-    while now < end && is_otherwise_idle() {
-        if ready() || now >= due {
-            return true;
-        }
-        now = timer::now();
-    }
-    false
 }
 
 /// Passes the lines of a vCPU's timers on.

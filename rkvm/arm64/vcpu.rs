@@ -22,6 +22,7 @@ use crate::{
         timer::Count,
         traps::{hcr, InGuestWorld},
     },
+    halt::Looked,
     host::cpu::Cpu,
     io_bus::IoView,
     mmu::View,
@@ -251,8 +252,16 @@ impl Core {
     /// WFI: sleeps until there is an interrupt for the guest, or its virtual counter is there. `EINTR` if the thread
     /// has a signal.
     pub fn wait(&mut self, until: Option<Count>) -> Result {
-        self.interrupts.sleep(until, || false)?;
+        let looked = self.interrupts.sleep(until, || false)?;
         self.counters.count(Event::HaltWakeup);
+        match looked {
+            Looked::Not => (),
+            Looked::InVain => self.counters.count(Event::HaltPoll),
+            Looked::Successfully => {
+                self.counters.count(Event::HaltPoll);
+                self.counters.count(Event::HaltPollSuccess);
+            }
+        }
         Ok(())
     }
 }

@@ -8,5 +8,4 @@ pub mod cpus;
 pub mod exceptions;
 pub mod features;
 pub mod guest_irqs;
-pub mod idle;
 pub mod neon;

@@ -23,6 +23,7 @@
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
 #include <linux/signal.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
@@ -103,6 +104,13 @@ int rkvm_handle_work(void)
 bool rkvm_signal_pending(void)
 {
 	return signal_pending(current);
+}
+
+/* Whether the current task is all that the CPU has to do, and has no signal. */
+bool rkvm_otherwise_idle(void)
+{
+	cpu_relax();
+	return single_task_running() && !need_resched() && !signal_pending(current);
 }
 
 void rkvm_relax(void)

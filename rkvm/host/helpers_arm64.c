@@ -154,13 +154,6 @@ bool rkvm_kvm_node_taken(void)
 	return false;
 }
 
-/* Whether the current task is all that the CPU has to do, and has no signal. */
-bool rkvm_otherwise_idle(void)
-{
-	cpu_relax();
-	return single_task_running() && !need_resched() && !signal_pending(current);
-}
-
 /* The interrupts of each CPU that come for guests' sake: of the virtual and the physical timer, and of the GIC. */
 static struct guest_irq {
 	const char *name, *compatible;

@@ -30,16 +30,17 @@ impl KernelPage {
     }
 
     /// Allocates zeroed pages, a power of 2, that lie one after the other in memory, the first aligned to the size of
-    /// all. `ENOMEM` if there are none.
+    /// all. `ENOMEM` if there are none, `EINVAL` for none at all.
     pub fn new_run(count: usize) -> Result<KVec<Self>> {
+        let order = count.checked_ilog2().ok_or(EINVAL)?;
         let mut pages = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
         // SAFETY: called in process context.
-        let first = unsafe { bindings::rkvm_pages_alloc(count.ilog2()) };
-        let first = NonNull::new(first.cast::<u8>()).ok_or(ENOMEM)?;
+        let first = unsafe { bindings::rkvm_pages_alloc(order) };
+        let first = NonNull::new(first.cast::<[u8; PAGE_SIZE]>()).ok_or(ENOMEM)?;
         for number in 0..count {
             // SAFETY: the allocation has that many pages, each of which is freed by itself.
-            let page = unsafe { first.add(number * PAGE_SIZE) };
-            pages.push_within_capacity(Self(page))?;
+            let page = unsafe { first.add(number) };
+            pages.push_within_capacity(Self(page.cast()))?;
         }
         Ok(pages)
     }

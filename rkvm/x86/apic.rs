@@ -6,6 +6,7 @@
 mod delivery;
 
 use crate::{
+    halt_poll::HaltPoll,
     host::x86::{registers, tsc_frequency},
     request::Kick,
     types::{Gpa, PAGE_SIZE},
@@ -41,6 +42,8 @@ pub struct Apic {
     pub vmm_extint: Option<u8>,
     /// KVM_HC_KICK_CPU was for this vCPU, which has not halted since.
     pub unhalted: bool,
+    /// How long the vCPU looks for an interrupt before it sleeps.
+    pub poll: HaltPoll,
 }
 
 impl Apic {
@@ -70,6 +73,7 @@ impl Apic {
             timer_set: false,
             vmm_extint: None,
             unhalted: false,
+            poll: HaltPoll::default(),
         }))
     }
 

@@ -38,6 +38,10 @@ pub enum Event {
     HaltWakeup,
     /// Nanoseconds for which it was halted.
     HaltWait,
+    /// A halted vCPU looked for an interrupt before it slept.
+    HaltPoll,
+    /// One came, so that it did not sleep.
+    HaltPollSuccess,
     /// The guest was told that its vCPU is preempted.
     PreemptionReported,
 }
@@ -111,6 +115,12 @@ const VALUES: &[(&str, Kind, Origin)] = &[
     ("nmi_injections", Kind::Events, From(Event::Nmi)),
     ("halt_wakeup", Kind::Events, From(Event::HaltWakeup)),
     ("halt_wait_ns", Kind::Nanoseconds, From(Event::HaltWait)),
+    ("halt_attempted_poll", Kind::Events, From(Event::HaltPoll)),
+    (
+        "halt_successful_poll",
+        Kind::Events,
+        From(Event::HaltPollSuccess),
+    ),
     (
         "preemption_reported",
         Kind::Events,

@@ -3,7 +3,8 @@
 //! A vCPU that does not run: halted, or not started yet. Its thread sleeps until there is something for it.
 
 use crate::{
-    host::{timer::now, waiter::Woken},
+    halt::{Looked, Wait},
+    host::waiter::Woken,
     vmx::vmcs::Loaded,
     x86::{activity::Activity, counters::Event as Counted, regs::Rflags, vcpu::Core},
 };
@@ -59,7 +60,7 @@ impl Core {
             apic.unhalted = false;
             return Ok(());
         }
-        let Some(apic) = &self.apic else {
+        let Some(apic) = &mut self.apic else {
             return Ok(());
         };
         let limit = apic
@@ -67,14 +68,27 @@ impl Core {
             .deadline()
             .map(|due| Duration::from_nanos(clock.nanoseconds(due.saturating_sub(clock.tsc))));
         let watches_extint = self.activity == Activity::Halted && interruptible;
-        let asleep = now();
-        let woken = self.kick.waiter().sleep(limit, || {
+        // Who waits for another processor to start it waits long.
+        let longest = match self.activity {
+            Activity::Halted => self.vm.longest_poll(),
+            Activity::Running | Activity::Uninitialized | Activity::WaitingForSipi => 0,
+        };
+        let mut wait = Wait::begin(&apic.poll, longest);
+        let woken = wait.rest(self.kick.waiter(), limit, || {
             apic.target.inbox.has_news() || watches_extint && apic.has_extint()
         });
         if self.activity == Activity::Halted {
-            let slept = now().saturating_sub(asleep);
-            self.counters.add(Counted::HaltWait, slept);
+            let (waited, looked) = wait.end(&mut apic.poll);
+            self.counters.add(Counted::HaltWait, waited);
             self.counters.count(Counted::HaltWakeup);
+            match looked {
+                Looked::Not => (),
+                Looked::InVain => self.counters.count(Counted::HaltPoll),
+                Looked::Successfully => {
+                    self.counters.count(Counted::HaltPoll);
+                    self.counters.count(Counted::HaltPollSuccess);
+                }
+            }
         }
         match woken {
             Woken::Signal => Err(EINTR),

@@ -14,6 +14,7 @@ extern crate kernel as pin_init;
 pub mod bus;
 pub mod coalesced;
 pub mod dirty_log;
+pub mod halt_poll;
 pub mod ioeventfd;
 pub mod memslot;
 pub mod stats;
@@ -24,7 +25,6 @@ pub mod arm64 {
     pub mod exception;
     pub mod exit;
     pub mod features;
-    pub mod halt_poll;
     pub mod id_regs;
     pub mod mmio;
     pub mod mops;

@@ -12,8 +12,6 @@
 const FIRST: u64 = 10_000;
 /// How much it grows at a time.
 const GROWTH: u64 = 2;
-/// The longest, and the longest wait that counts as short.
-const LONGEST: u64 = 500_000;
 
 /// A vCPU's habit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,19 +20,19 @@ pub struct HaltPoll {
 }
 
 impl HaltPoll {
-    /// How long to look, in nanoseconds.
-    pub fn window(&self) -> u64 {
-        self.window
+    /// How long to look, in nanoseconds, where `longest` is the limit.
+    pub fn window(&self, longest: u64) -> u64 {
+        self.window.min(longest)
     }
 
-    /// A wait is over that has lasted so many nanoseconds.
-    pub fn waited(&mut self, nanoseconds: u64) {
-        if nanoseconds <= self.window {
+    /// A wait is over that has lasted so many nanoseconds. One longer than `longest` counts as long.
+    pub fn waited(&mut self, nanoseconds: u64, longest: u64) {
+        if nanoseconds <= self.window(longest) {
             return;
         }
-        self.window = if nanoseconds < LONGEST {
+        self.window = if nanoseconds < longest {
             let longer = self.window.saturating_mul(GROWTH);
-            longer.clamp(FIRST, LONGEST)
+            longer.max(FIRST).min(longest)
         } else {
             0
         };

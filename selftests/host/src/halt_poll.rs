@@ -1,0 +1,1 @@
+../../../rkvm/halt_poll.rs
