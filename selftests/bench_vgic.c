@@ -44,7 +44,7 @@ IRQ_VECTORS(count_irq, ACKNOWLEDGE END_OF_INTERRUPT
 
 GUEST64(loop_empty, GIC_ON IRQS_ON MEASURE("mov x5, #1\n" WAIT));
 GUEST64(loop_read, GIC_ON IRQS_ON MEASURE("ldr w0, [x19]\n"));
-GUEST64(loop_write, GIC_ON IRQS_ON "mov w0, #0\n" MEASURE("str w0, [x19]\n"));
+GUEST64(loop_write, GIC_ON IRQS_ON "mov w0, #0x100\n" MEASURE("str w0, [x19]\n"));
 GUEST64(loop_self_sgi, GIC_ON IRQS_ON MEASURE("mov x5, #0\n" SGI_TO("1") "isb\n" WAIT));
 GUEST64(loop_timer, GIC_ON IRQS_ON MEASURE(TIMER_IN("10000") WAIT));
 /* With interrupts on only after it, so that WFI is what waits */

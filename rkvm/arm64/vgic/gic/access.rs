@@ -55,6 +55,25 @@ impl Field {
         }
     }
 
+    /// The bits of a value that change something: where a 1 sets or clears, zeros do nothing, but that a VMM restores
+    /// ISPENDR as a whole.
+    const fn effective(self, accessor: Accessor, value: u32) -> u32 {
+        match (self, accessor) {
+            (Self::SetPending, Accessor::Vmm) => u32::MAX,
+            (
+                Self::SetEnable
+                | Self::ClearEnable
+                | Self::SetPending
+                | Self::ClearPending
+                | Self::SetActive
+                | Self::ClearActive,
+                _,
+            ) => value,
+            (Self::Zero, _) => 0,
+            (Self::Group | Self::Priority | Self::Config, _) => u32::MAX,
+        }
+    }
+
     /// Whether list registers have it.
     pub const fn is_state(self) -> bool {
         matches!(
@@ -129,6 +148,14 @@ fn fields(bank: Bank, place: Place, bytes: u32) -> impl Iterator<Item = (IrqRef,
         let at = bank.irq(place.first.raw().checked_add(number)?)?;
         Some((at, number.saturating_mul(bits)))
     })
+}
+
+/// A mask of so many bits.
+const fn low_bits(count: u32) -> u32 {
+    match 1u32.checked_shl(count) {
+        Some(bit) => bit.wrapping_sub(1),
+        None => u32::MAX,
+    }
 }
 
 fn read_field(irq: &Irq, field: Field, accessor: Accessor) -> u32 {
@@ -214,8 +241,17 @@ impl Gic {
         accessor: Accessor,
         value: u32,
     ) {
-        for (at, shift) in fields(bank, place, bytes.min(4)) {
+        let bits = place.field.bits();
+        let width = bytes.min(4).saturating_mul(8);
+        let mut left = place.field.effective(accessor, value) & low_bits(width);
+        while left != 0 {
+            let shift = left.trailing_zeros() / bits * bits;
+            left &= !low_bits(shift.saturating_add(bits));
             let field = value >> shift;
+            let number = place.first.raw().saturating_add(shift / bits);
+            let Some(at) = bank.irq(number) else {
+                continue;
+            };
             let Some(irq) = self.irq_mut(at) else {
                 continue;
             };
