@@ -160,7 +160,13 @@ impl Gic {
         let Some(first) = self.cpus.get(vcpu.get()).map(|cpu| cpu.queue.first()) else {
             return;
         };
-        if first.is_none() {
+        if self.queued(vcpu).nth(lists.count()).is_none() {
+            // There is room for all: which of them is the most urgent, the processor sees.
+            let mut next = first;
+            while let Some(at) = next {
+                next = self.irq(at).and_then(|irq| irq.next);
+                self.load(at, lists);
+            }
             return;
         }
         let (mut pending, mut active) = (Urgent::new(), Urgent::new());
