@@ -111,10 +111,9 @@ macro_rules! define_access {
 
 define_access!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 
-/// Loads a guest's registers, which then match at EL1 and EL0 alone. The host's, for [`restore`].
+/// Loads a guest's registers, which then match at EL1 and EL0 alone. `host` becomes the host's, for [`restore`].
 #[cold]
-pub fn exchange(world: &InGuestWorld<'_>, counts: Counts, guest: &DebugRegs) -> DebugRegs {
-    let mut host = DebugRegs::RESET;
+pub fn exchange(world: &InGuestWorld<'_>, counts: Counts, guest: &DebugRegs, host: &mut DebugRegs) {
     for (bank, number) in counts.registers() {
         host.set(bank, number, read(bank, number));
         let value = guest.get(bank, number);
@@ -124,7 +123,6 @@ pub fn exchange(world: &InGuestWorld<'_>, counts: Counts, guest: &DebugRegs) -> 
         };
         write(world, bank, number, value);
     }
-    host
 }
 
 /// Loads the host's registers again.

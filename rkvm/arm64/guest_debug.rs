@@ -92,12 +92,14 @@ impl GuestDebug {
     }
 }
 
-/// The host's debug state, which is to come back at the end of a section.
+/// The host's breakpoints and watchpoints, if the guest's are in the processor. Large, so that it stays where it is.
+pub type HostRegisters = Option<DebugRegs>;
+
+/// The host's other debug state, which is to come back at the end of a section.
 pub struct HostDebug {
     /// If it is not what the guest runs with.
     mdscr: Option<u64>,
     mdcr: u64,
-    registers: Option<DebugRegs>,
 }
 
 impl Core {
@@ -119,14 +121,17 @@ impl Core {
         effective
     }
 
-    /// A section begins: what is debugged is the guest.
+    /// A section begins: what is debugged is the guest. `registers` is to be `None`.
     #[inline]
-    pub fn enter_debug(&self, world: &InGuestWorld<'_>) -> HostDebug {
+    pub fn enter_debug(
+        &self,
+        world: &InGuestWorld<'_>,
+        registers: &mut HostRegisters,
+    ) -> HostDebug {
         let (effective, mdscr) = (self.effective_mdscr(), MdscrEl1::read());
         let mut host = HostDebug {
             mdscr: None,
             mdcr: MdcrEl2::read(),
-            registers: None,
         };
         if effective | mdscr & mdscr::TDCC != mdscr {
             MdscrEl1::write(world.here(), effective);
@@ -140,19 +145,21 @@ impl Core {
                 Some(registers) if self.guest_debug.has(KVM_GUESTDBG_USE_HW) => registers,
                 _ => &self.kept.debug,
             };
-            host.registers = Some(debug_registers::exchange(
-                world,
-                self.vm.platform().debug_counts(),
-                guest,
-            ));
+            let host = registers.insert(DebugRegs::RESET);
+            debug_registers::exchange(world, self.vm.platform().debug_counts(), guest, host);
         }
         host
     }
 
     /// The section ends.
     #[inline]
-    pub fn leave_debug(&self, world: &InGuestWorld<'_>, host: HostDebug) {
-        if let Some(registers) = &host.registers {
+    pub fn leave_debug(
+        &self,
+        world: &InGuestWorld<'_>,
+        host: &HostDebug,
+        registers: &HostRegisters,
+    ) {
+        if let Some(registers) = registers {
             debug_registers::restore(world, self.vm.platform().debug_counts(), registers);
         }
         if self.guest_debug.control != 0 {

@@ -242,7 +242,8 @@ impl Core {
         self.flush_stale_translations(loaded);
         self.counters.count(Event::Section);
         self.interrupts.begin_section();
-        let debug = self.enter_debug(&world);
+        let mut host_registers = None;
+        let debug = self.enter_debug(&world, &mut host_registers);
         self.fpsimd.begin_section(&world);
 
         let leave = loop {
@@ -259,7 +260,7 @@ impl Core {
         };
 
         self.fpsimd.end_section(&world);
-        self.leave_debug(&world, debug);
+        self.leave_debug(&world, &debug, &host_registers);
         self.interrupts.end_section(loaded.here());
         self.hcr = world.leave(&irq_off);
         self.kick.leave();
