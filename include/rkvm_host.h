@@ -148,6 +148,7 @@ void rkvm_guest_irqs_free(void);
 void rkvm_guest_irqs_enable(void);
 void rkvm_guest_irqs_disable(void);
 u8 rkvm_guest_timer_number(unsigned int timer);
+void rkvm_guest_timer_hold(unsigned int timer);
 bool rkvm_real_time(u64 *nanoseconds, u64 *count);
 void rkvm_random_words(u64 *words, size_t count);
 #endif

@@ -27,6 +27,7 @@ use crate::{
     halt::{Looked, Wait},
     halt_poll::HaltPoll,
     host::{
+        arm64::guest_irqs,
         cpu::{self, PreemptOff},
         waiter::Woken,
     },
@@ -62,6 +63,8 @@ pub struct Interrupts {
     fired: [bool; 2],
     /// The list registers are to be loaded anew.
     stale: bool,
+    /// They have been loaded since the guest ran last.
+    fresh: bool,
     hardware: Option<Hardware>,
     poll: HaltPoll,
 }
@@ -86,6 +89,7 @@ impl Interrupts {
             lines: [Level::Low; 2],
             fired: [false; 2],
             stale: false,
+            fresh: false,
             hardware: None,
             poll: HaltPoll::default(),
         })
@@ -163,6 +167,7 @@ impl Interrupts {
 
     /// The vCPU's registers come into the processor.
     pub fn enter(&mut self, here: &PreemptOff) {
+        self.hold_timers(here);
         let time = self.time();
         let offsets = Offsets {
             virtual_counter: time.offset(Which::Virtual),
@@ -187,9 +192,21 @@ impl Interrupts {
             self.written = self.lists.used();
         }
         self.stale = false;
+        self.fresh = true;
         self.lines = lines;
         self.note_fired(lines);
         self.hardware = Some(Hardware { timers, interface });
+    }
+
+    /// The physical interrupts of timers whose lines are up already need not come to tell of it.
+    fn hold_timers(&mut self, here: &PreemptOff) {
+        for which in Which::ALL {
+            let timer = self.timer(which);
+            if timer.is_armed() && timer.line(self.time().now(which)) == Level::High {
+                guest_irqs::hold(here, which);
+                *self.fired_mut(which) = true;
+            }
+        }
     }
 
     /// They leave it again.
@@ -238,7 +255,8 @@ impl Interrupts {
             return;
         };
         let lines = hardware.timers.lines();
-        if lines == [Level::Low; 2] && lines == self.lines {
+        let was_loaded = core::mem::take(&mut self.fresh);
+        if lines == self.lines && (was_loaded || lines == [Level::Low; 2]) {
             return;
         }
         self.stale |= hardware.interface.is_some();

@@ -118,12 +118,18 @@ impl Timer {
 
     /// The timer's interrupt line at a time.
     pub fn line(&self, now: Count) -> Level {
-        Level::from_high(self.control & (ENABLE | MASK) == ENABLE && now.0 >= self.compare)
+        Level::from_high(self.is_armed() && now.0 >= self.compare)
+    }
+
+    /// Whether the line goes up at some time, or is up.
+    #[inline]
+    pub fn is_armed(&self) -> bool {
+        self.control & (ENABLE | MASK) == ENABLE
     }
 
     /// How many ticks there are until the line goes up; `None` if it never does as things are. 0 if it is up.
     pub fn remaining(&self, now: Count) -> Option<u64> {
-        (self.control & (ENABLE | MASK) == ENABLE).then(|| self.compare.saturating_sub(now.0))
+        self.is_armed().then(|| self.compare.saturating_sub(now.0))
     }
 }
 

@@ -256,6 +256,15 @@ void rkvm_guest_irqs_disable(void)
 		disable_percpu_irq(guest_irqs[i].irq);
 }
 
+/*
+ * Makes a timer's interrupt active on this CPU, as if it had been taken, so that it does not come while the timer's
+ * line is up.
+ */
+void rkvm_guest_timer_hold(unsigned int timer)
+{
+	irq_set_irqchip_state(guest_irqs[timer].irq, IRQCHIP_STATE_ACTIVE, true);
+}
+
 /* The number by which the GIC knows a timer's interrupt. */
 u8 rkvm_guest_timer_number(unsigned int timer)
 {

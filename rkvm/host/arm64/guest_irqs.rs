@@ -7,13 +7,17 @@
 #![expect(unsafe_code)]
 
 use crate::{
-    arm64::running_timers::PhysicalPpis,
+    arm64::{running_timers::PhysicalPpis, timer::Which},
     host::{
         bindings,
-        cpu::{PerCpu, PerCpuRegistration},
+        cpu::{PerCpu, PerCpuRegistration, PreemptOff},
     },
 };
 use kernel::prelude::*;
+
+/// The timers as C numbers them.
+const VIRTUAL: u32 = 0;
+const PHYSICAL: u32 = 1;
 
 /// Enables them on a CPU.
 struct OnEachCpu;
@@ -52,11 +56,22 @@ impl GuestIrqs {
         // SAFETY: reads numbers that are known since the interrupts were requested.
         unsafe {
             PhysicalPpis {
-                virtual_timer: bindings::rkvm_guest_timer_number(0),
-                physical_timer: bindings::rkvm_guest_timer_number(1),
+                virtual_timer: bindings::rkvm_guest_timer_number(VIRTUAL),
+                physical_timer: bindings::rkvm_guest_timer_number(PHYSICAL),
             }
         }
     }
+}
+
+/// A timer's interrupt counts as taken for the guest on this CPU: it does not come while its line is up, until it is
+/// deactivated.
+pub fn hold(_here: &PreemptOff, which: Which) {
+    let number = match which {
+        Which::Virtual => VIRTUAL,
+        Which::Physical => PHYSICAL,
+    };
+    // SAFETY: the interrupts are requested as long as there are VMs, and preemption is off.
+    unsafe { bindings::rkvm_guest_timer_hold(number) };
 }
 
 impl Drop for GuestIrqs {
