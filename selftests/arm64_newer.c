@@ -73,7 +73,10 @@ GUEST64(waits,
 	"1: wfet x3\nisb\nmrs x4, cntvct_el0\ncmp x4, x3\nb.lt 1b\n"
 	DONE);
 
-static void interrupt(int signal) {}
+static void interrupt(int signal)
+{
+	(void)signal;
+}
 
 TEST(waits_until)
 {
