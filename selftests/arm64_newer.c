@@ -20,6 +20,9 @@ enum {
 	SIZE = 0x1234,
 };
 #define REG_ISAR2 SYSTEM_REG(3, 0, 0, 6, 2)
+#define REG_MMFR3 SYSTEM_REG(3, 0, 0, 7, 3)
+#define REG_PFR2 SYSTEM_REG(3, 0, 0, 4, 2)
+#define UNDEFINED (1UL << 25)
 
 /* Whether a vCPU has a feature; the number is of the lowest bit of its field. */
 static bool has(struct vcpu *vcpu, uint64_t id, int field)
@@ -33,32 +36,118 @@ static void need(uint64_t id, int field)
 		SKIP("the processor does not have it");
 }
 
+#define READ(register) "mrs x0, " register "\n"
 GUEST64(code,
 	SET_VECTORS
-	"mrs x0, S3_0_C2_C0_3\n"	/* TCR2_EL1 */
-	"mrs x0, S3_0_C10_C2_3\n"	/* PIR_EL1 */
-	"mrs x0, S3_0_C10_C2_2\n"	/* PIRE0_EL1 */
-	"mrs x0, S3_3_C13_C0_5\n"	/* TPIDR2_EL0 */
-	"mrs x0, S3_0_C13_C0_7\n"	/* SCXTNUM_EL1 */
-	"mrs x0, S3_0_C1_C0_6\n"	/* GCR_EL1 */
-	"mrs x0, S3_3_C9_C13_0\n"	/* PMCCNTR_EL0 */
+	READ("S3_0_C2_C0_3")	/* TCR2_EL1 */
+	READ("S3_0_C1_C0_3")	/* SCTLR2_EL1 */
+	READ("S3_0_C10_C2_3")	/* PIR_EL1 */
+	READ("S3_0_C10_C2_2")	/* PIRE0_EL1 */
+	"mrs x1, cpacr_el1\norr x1, x1, #0x300000\nmsr cpacr_el1, x1\nisb\n"
+	READ("S3_3_C4_C4_2")	/* FPMR */
+	READ("S3_0_C10_C2_4")	/* POR_EL1 */
+	READ("S3_3_C10_C2_4")	/* POR_EL0 */
+	READ("S3_3_C13_C0_5")	/* TPIDR2_EL0 */
+	READ("S3_0_C13_C0_7")	/* SCXTNUM_EL1 */
+	READ("S3_0_C1_C0_6")	/* GCR_EL1 */
+	READ("S3_3_C9_C13_0")	/* PMCCNTR_EL0 */
 	DONE);
 
-enum { REGISTERS = 7, UNDEFINED = 1 << 25 };
+/* Registers that are there if a field says so; then those that never are */
+static const struct {
+	uint64_t id, field_in;
+	int field;
+} offered[] = {
+	{ SYSTEM_REG(3, 0, 2, 0, 3), REG_MMFR3, 0 },
+	{ SYSTEM_REG(3, 0, 1, 0, 3), REG_MMFR3, 4 },
+	{ SYSTEM_REG(3, 0, 10, 2, 3), REG_MMFR3, 8 },
+	{ SYSTEM_REG(3, 0, 10, 2, 2), REG_MMFR3, 8 },
+	{ SYSTEM_REG(3, 3, 4, 4, 2), REG_PFR2, 32 },
+};
+enum { NEVER = 6 };
 
-TEST(undefined)
+static void expect_undefined(struct vcpu *vcpu, int count)
 {
-	struct vcpu *vcpu = GUEST_NEW(code);
-
-	if (kvm_is_c())
-		SKIP("C KVM has some of them");
-	vm_vectors(vcpu->vm);
-	for (int i = 0; i < REGISTERS; i++) {
+	for (int i = 0; i < count; i++) {
 		EXPECT_REPORT(vcpu, UNDEFINED);
 		/* FAR_EL1 says nothing. */
 		ASSERT_OK(vcpu_run(vcpu));
 	}
+}
+
+TEST(undefined)
+{
+	struct vcpu *vcpu = GUEST_NEW(code);
+	uint64_t value;
+
+	if (kvm_is_c())
+		SKIP("C KVM has some of them");
+	vm_vectors(vcpu->vm);
+	for (unsigned int i = 0; i < ARRAY_SIZE(offered); i++) {
+		bool there = has(vcpu, offered[i].field_in, offered[i].field);
+
+		EXPECT_EQ(reg_get(vcpu, offered[i].id, &value), there ? 0 : -1);
+		if (!there)
+			expect_undefined(vcpu, 1);
+	}
+	expect_undefined(vcpu, NEVER);
 	EXPECT_DONE(vcpu);
+}
+
+/* What a VMM takes away does not exist any more, for the guest and for the VMM. */
+TEST(registers_taken_away)
+{
+	struct vcpu *vcpu = GUEST_NEW(code);
+	uint64_t value;
+
+	if (kvm_is_c())
+		SKIP("C KVM has some of the others");
+	vm_vectors(vcpu->vm);
+	for (unsigned int i = 0; i < ARRAY_SIZE(offered); i++) {
+		value = vcpu_reg(vcpu, offered[i].field_in) & ~(0xfUL << offered[i].field);
+		vcpu_set_reg(vcpu, offered[i].field_in, value);
+		EXPECT_ERRNO(reg_get(vcpu, offered[i].id, &value), ENOENT);
+	}
+	expect_undefined(vcpu, ARRAY_SIZE(offered) + NEVER);
+	EXPECT_DONE(vcpu);
+}
+
+/* Each guest has its own. */
+#define WRITE(register, value) "add x1, x0, #" #value "\nmsr " register ", x1\n"
+#define CHECK(register, value) "add x1, x0, #" #value "\nmrs x2, " register "\ncmp x1, x2\ncinc x3, x3, ne\n"
+#define EACH(DO) DO("S3_0_C10_C2_3", 0x10) DO("S3_0_C10_C2_2", 0x20) DO("S3_3_C4_C4_2", 0)
+GUEST64(own,
+	"mov x1, #0x300000\nmsr cpacr_el1, x1\nisb\n"
+	"lsl x1, x0, #1\nand x1, x1, #2\nmsr S3_0_C2_C0_3, x1\n"
+	EACH(WRITE) REPORT
+	"1: mov x3, #0\n" EACH(CHECK)
+	"lsl x1, x0, #1\nand x1, x1, #2\nmrs x2, S3_0_C2_C0_3\ncmp x1, x2\ncinc x3, x3, ne\n"
+	"mov x28, x0\nmov x0, x3\n" REPORT "mov x0, x28\nb 1b\n");
+
+TEST(registers_of_each_guest)
+{
+	enum { GUESTS = 3, ROUNDS = 4 };
+	struct vcpu *vcpus[GUESTS];
+
+	need(REG_MMFR3, 8);
+	need(REG_PFR2, 32);
+	for (int i = 0; i < GUESTS; i++) {
+		vcpus[i] = GUEST_NEW(own);
+		vcpu_set_reg(vcpus[i], REG_X(0), i + 5);
+		ASSERT_REPORT(vcpus[i], i + 5);
+	}
+	for (int round = 0; round < ROUNDS; round++)
+		for (int i = 0; i < GUESTS; i++)
+			ASSERT_REPORT(vcpus[i], 0);
+	for (int i = 0; i < GUESTS; i++) {
+		EXPECT_EQ(vcpu_reg(vcpus[i], offered[2].id), i + 5 + 0x10);
+		EXPECT_EQ(vcpu_reg(vcpus[i], offered[3].id), i + 5 + 0x20);
+		EXPECT_EQ(vcpu_reg(vcpus[i], offered[4].id), i + 5);
+		EXPECT_EQ(vcpu_reg(vcpus[i], offered[0].id), (i + 5) << 1 & 2);
+		vcpu_set_reg(vcpus[i], offered[4].id, 1);
+	}
+	for (int i = 0; i < GUESTS; i++)
+		EXPECT_REPORT(vcpus[i], 1);
 }
 
 /* WFIT and WFET end by their times, also by those that are over; X1 is a quarter of a second. */
@@ -80,7 +169,7 @@ static void interrupt(int signal)
 
 TEST(waits_until)
 {
-	const struct itimerval once = { .it_value.tv_sec = 5 };
+	const struct itimerval once = { .it_value.tv_sec = 3 };
 	struct vcpu *vcpu;
 
 	need(REG_ISAR2, ISAR2_WFXT);

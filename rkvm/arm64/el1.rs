@@ -6,11 +6,12 @@
 //! it reaches the guest's by other names, mostly with op1 5 in place of 0 (Arm ARM, DDI 0487, D8.11.4
 //! "Register aliasing").
 
-use crate::arm64::sysreg::SysReg;
+use crate::arm64::sysreg::{name, SysReg};
 
 /// Calls a macro with the table: a name, its documentation, the encoding that the guest uses, and the name by which
-/// the kernel reaches the guest's register. The second part is keys of pointer authentication, which not every
-/// processor has; the first key is not among them, since the world switch itself exchanges it.
+/// the kernel reaches the guest's register. The second part is registers of newer features, with the feature; the third
+/// is keys of pointer authentication. Not every processor has them. The first key is not among them, since the
+/// world switch itself exchanges it.
 macro_rules! with_el1_registers {
     ($callback:ident) => {
         $callback! {{
@@ -57,6 +58,15 @@ macro_rules! with_el1_registers {
             /// TPIDRRO_EL0.
             TpidrroEl0 = (3, 3, 13, 0, 3), "S3_3_C13_C0_3";
         } {
+            /// SCTLR2_EL1.
+            Sctlr2 = (3, 0, 1, 0, 3), "S3_5_C1_C0_3", Extension::Sctlr2;
+            /// TCR2_EL1.
+            Tcr2 = (3, 0, 2, 0, 3), "S3_5_C2_C0_3", Extension::Tcr2;
+            /// PIRE0_EL1: what permissions of EL0 mean.
+            Pire0 = (3, 0, 10, 2, 2), "S3_5_C10_C2_2", Extension::Indirection;
+            /// PIR_EL1: what permissions of EL1 mean.
+            Pir = (3, 0, 10, 2, 3), "S3_5_C10_C2_3", Extension::Indirection;
+        } {
             /// APIBKeyLo_EL1.
             ApibLo = (3, 0, 2, 1, 2), "S3_0_C2_C1_2";
             /// APIBKeyHi_EL1.
@@ -80,12 +90,14 @@ macro_rules! with_el1_registers {
 macro_rules! define {
     (
         { $($(#[$doc:meta])* $name:ident = ($op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal), $asm:literal;)* }
+        { $($(#[$new_doc:meta])* $new:ident = ($new_op0:literal, $new_op1:literal, $new_crn:literal, $new_crm:literal, $new_op2:literal), $new_asm:literal, $extension:expr;)* }
         { $($(#[$key_doc:meta])* $key:ident = ($key_op0:literal, $key_op1:literal, $key_crn:literal, $key_crm:literal, $key_op2:literal), $key_asm:literal;)* }
     ) => {
         /// One of the registers.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum El1Reg {
             $($(#[$doc])* $name,)*
+            $($(#[$new_doc])* $new,)*
             $($(#[$key_doc])* $key,)*
             /// APIAKeyLo_EL1.
             ApiaLo,
@@ -95,19 +107,75 @@ macro_rules! define {
 
         impl El1Reg {
             /// All of them.
-            pub const ALL: [Self; COUNT] = [$(Self::$name,)* $(Self::$key,)* Self::ApiaLo, Self::ApiaHi];
+            pub const ALL: [Self; COUNT] = [$(Self::$name,)* $(Self::$new,)* $(Self::$key,)* Self::ApiaLo, Self::ApiaHi];
 
             /// How the guest names it.
             pub const fn encoding(self) -> SysReg {
                 match self {
                     $(Self::$name => SysReg::new($op0, $op1, $crn, $crm, $op2),)*
+                    $(Self::$new => SysReg::new($new_op0, $new_op1, $new_crn, $new_crm, $new_op2),)*
                     $(Self::$key => SysReg::new($key_op0, $key_op1, $key_crn, $key_crm, $key_op2),)*
                     Self::ApiaLo => SysReg::new(3, 0, 2, 1, 0),
                     Self::ApiaHi => SysReg::new(3, 0, 2, 1, 1),
                 }
             }
+
+            /// The newer feature that it belongs to; `None` for all others.
+            pub const fn extension(self) -> Option<Extension> {
+                match self {
+                    $(Self::$new => Some($extension),)*
+                    _ => None,
+                }
+            }
         }
     };
+}
+
+/// A newer feature that has registers of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// FEAT_SCTLR2.
+    Sctlr2,
+    /// FEAT_TCR2.
+    Tcr2,
+    /// FEAT_S1PIE: permission indirection at stage 1.
+    Indirection,
+    /// FEAT_FPMR, whose register is among those of the floating point unit.
+    Fpmr,
+}
+
+impl Extension {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Sctlr2, Self::Tcr2, Self::Indirection, Self::Fpmr];
+
+    /// The field of 4 bits that tells of it: the identification register, and the lowest bit.
+    pub const fn field(self) -> (SysReg, u32) {
+        match self {
+            Self::Sctlr2 => (name::ID_AA64MMFR3_EL1, 4),
+            Self::Tcr2 => (name::ID_AA64MMFR3_EL1, 0),
+            Self::Indirection => (name::ID_AA64MMFR3_EL1, 8),
+            Self::Fpmr => (name::ID_AA64PFR2_EL1, 32),
+        }
+    }
+}
+
+/// Some of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extensions(u8);
+
+impl Extensions {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// With one more.
+    pub const fn with(self, extension: Extension) -> Self {
+        Self(self.0 | 1 << extension as u8)
+    }
+
+    /// Whether one is among them.
+    pub const fn has(self, extension: Extension) -> bool {
+        self.0 & 1 << extension as u8 != 0
+    }
 }
 
 impl El1Reg {

@@ -29,6 +29,8 @@ mod offset {
 
 /// SCTLR_EL1.SPAN: taking an exception leaves PAN alone.
 const SCTLR_SPAN: u64 = 1 << 23;
+/// SCTLR2_EL1.EASE: synchronous external aborts use the vector of SErrors.
+const SCTLR2_EASE: u64 = 1 << 5;
 /// SCTLR_EL1.DSSBS: what SSBS is in an exception's handler.
 const SCTLR_DSSBS: u64 = 1 << 44;
 
@@ -125,5 +127,11 @@ pub fn abort(
     }
     el1.set(El1Reg::Far, address);
     let syndrome = class << Syndrome::CLASS_SHIFT | cause.raw() & Syndrome::IL | status;
-    take(regs, el1, Entry::Synchronous, syndrome);
+    let eased = status == status::EXTERNAL && el1.get(El1Reg::Sctlr2) & SCTLR2_EASE != 0;
+    let entry = if eased {
+        Entry::SError
+    } else {
+        Entry::Synchronous
+    };
+    take(regs, el1, entry, syndrome);
 }

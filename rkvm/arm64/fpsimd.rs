@@ -11,9 +11,10 @@
 
 use crate::{
     arm64::{
+        el1::Extension,
         features::ScalableVectors,
         loaded::Loaded,
-        registers::{isb, ZcrEl12, ZcrEl2},
+        registers::{isb, Fpmr, ZcrEl12, ZcrEl2},
         regs::VECTOR_REGISTERS,
         sve::{ScalableRegs, Sve, VectorLength},
         traps::{FloatingPoint, InGuestWorld},
@@ -61,6 +62,8 @@ pub struct Fpsimd {
     pub sve: Sve,
     /// ZCR_EL1, likewise.
     pub zcr: u64,
+    /// FPMR, likewise.
+    pub fpmr: u64,
     /// The host's ZCR_EL2 during a section.
     host_zcr: u64,
     owner: FloatingPoint,
@@ -72,6 +75,7 @@ impl Fpsimd {
         regs: FpsimdRegs::RESET,
         sve: Sve::Absent,
         zcr: 0,
+        fpmr: 0,
         host_zcr: 0,
         owner: FloatingPoint::Host,
     };
@@ -80,6 +84,7 @@ impl Fpsimd {
     pub fn reset(&mut self, vectors: ScalableVectors, longest: Option<VectorLength>) {
         self.regs = FpsimdRegs::RESET;
         self.zcr = 0;
+        self.fpmr = 0;
         match &mut self.sve {
             Sve::Final(regs) => regs.reset(),
             sve => {
@@ -128,6 +133,9 @@ impl Fpsimd {
             return;
         }
         neon::begin(loaded.here());
+        if loaded.extensions().has(Extension::Fpmr) {
+            Fpmr::write(loaded.here(), self.fpmr);
+        }
         self.owner = if self.has_sve() {
             FloatingPoint::GuestWithSve
         } else {
@@ -144,6 +152,9 @@ impl Fpsimd {
             // SAFETY: the state is large enough.
             FloatingPoint::Guest => unsafe { rkvm_arm64_fpsimd_save(&mut self.regs) },
             FloatingPoint::GuestWithSve => (),
+        }
+        if loaded.extensions().has(Extension::Fpmr) {
+            self.fpmr = Fpmr::read();
         }
         neon::end(loaded.here());
         self.owner = FloatingPoint::Host;

@@ -14,6 +14,7 @@ mod rule;
 use kernel::prelude::*;
 
 use super::{
+    el1::Extension,
     features::{Features, PointerAuthentication, ScalableVectors},
     regs::pstate::Aarch32,
     sysreg::{name, SysReg},
@@ -282,6 +283,12 @@ impl IdRegs {
                 *value &= !nibble(lowest);
             }
         }
+    }
+
+    /// Whether guests are told of a newer feature.
+    pub fn has(&self, extension: Extension) -> bool {
+        let (register, lowest) = extension.field();
+        self.field(register, lowest) != 0
     }
 
     /// The value of a field of 4 bits by its lowest bit; 0 in a register that is not one of these.

@@ -7,7 +7,7 @@
 
 use crate::{
     arm64::{
-        el1::{with_el1_registers, El1Access, El1Reg, El1Regs},
+        el1::{with_el1_registers, El1Access, El1Reg, El1Regs, Extensions},
         features::PointerAuthentication,
     },
     host::cpu::{Cpu, PreemptOff},
@@ -17,9 +17,11 @@ use core::arch::asm;
 macro_rules! define_access {
     (
         { $($(#[$doc:meta])* $name:ident = $encoding:tt, $asm:literal;)* }
+        { $($(#[$new_doc:meta])* $new:ident = $new_encoding:tt, $new_asm:literal, $extension:expr;)* }
         { $($(#[$key_doc:meta])* $key:ident = $key_encoding:tt, $key_asm:literal;)* }
     ) => {
-        /// The first key is the kernel's own while it runs: the guest's is not to be found here.
+        /// The first key is the kernel's own while it runs: the guest's is not to be found here. Those of newer features
+        /// and keys are for processors that have them.
         #[inline(always)]
         fn read(register: El1Reg) -> u64 {
             let value;
@@ -27,6 +29,10 @@ macro_rules! define_access {
                 // SAFETY: reading the register changes nothing.
                 $(El1Reg::$name => unsafe {
                     asm!(concat!("mrs {}, ", $asm), out(reg) value, options(nomem, nostack, preserves_flags));
+                },)*
+                // SAFETY: likewise.
+                $(El1Reg::$new => unsafe {
+                    asm!(concat!("mrs {}, ", $new_asm), out(reg) value, options(nomem, nostack, preserves_flags));
                 },)*
                 // SAFETY: likewise.
                 $(El1Reg::$key => unsafe {
@@ -44,6 +50,10 @@ macro_rules! define_access {
                 // kept by `Loaded`.
                 $(El1Reg::$name => unsafe {
                     asm!(concat!("msr ", $asm, ", {}"), in(reg) value, options(nomem, nostack, preserves_flags));
+                },)*
+                // SAFETY: likewise.
+                $(El1Reg::$new => unsafe {
+                    asm!(concat!("msr ", $new_asm, ", {}"), in(reg) value, options(nomem, nostack, preserves_flags));
                 },)*
                 // SAFETY: likewise; the kernel signs by the first key alone.
                 $(El1Reg::$key => unsafe {
@@ -63,6 +73,9 @@ macro_rules! define_access {
             $(registers.set(El1Reg::$name, read(El1Reg::$name));)*
         }
 
+        /// Registers of newer features.
+        const NEWER: [El1Reg; [$($new_asm),*].len()] = [$(El1Reg::$new),*];
+
         /// All keys but the first.
         const KEYS: [El1Reg; [$($key_asm),*].len()] = [$(El1Reg::$key),*];
     };
@@ -75,6 +88,7 @@ with_el1_registers!(define_access);
 pub struct Loaded {
     here: PreemptOff,
     thread: ThreadRegisters,
+    extensions: Extensions,
 }
 
 /// What the thread itself has in registers that guests use as well.
@@ -85,10 +99,24 @@ struct ThreadRegisters {
     keys: Option<[u64; KEYS.len()]>,
 }
 
+/// Whether a guest with `extensions` has a register.
+#[inline]
+fn is_there(register: El1Reg, extensions: Extensions) -> bool {
+    match register.extension() {
+        Some(extension) => extensions.has(extension),
+        None => true,
+    }
+}
+
 impl Loaded {
-    /// Loads the registers, those of pointer authentication where the guest has that. They come back by
-    /// [`Loaded::leave`].
-    pub fn enter(here: PreemptOff, registers: &El1Regs, signing: PointerAuthentication) -> Self {
+    /// Loads the registers, those of pointer authentication and of newer features where the guest has these. They come
+    /// back by [`Loaded::leave`].
+    pub fn enter(
+        here: PreemptOff,
+        registers: &El1Regs,
+        signing: PointerAuthentication,
+        extensions: Extensions,
+    ) -> Self {
         let thread = ThreadRegisters {
             tpidr: read(El1Reg::TpidrEl0),
             tpidrro: read(El1Reg::TpidrroEl0),
@@ -98,17 +126,35 @@ impl Loaded {
             },
         };
         write_all(&here, registers);
+        if extensions != Extensions::NONE {
+            for register in NEWER {
+                if is_there(register, extensions) {
+                    write(&here, register, registers.get(register));
+                }
+            }
+        }
         if thread.keys.is_some() {
             for key in KEYS {
                 write(&here, key, registers.get(key));
             }
         }
-        Self { here, thread }
+        Self {
+            here,
+            thread,
+            extensions,
+        }
     }
 
     /// Saves the guest's registers and puts the thread's back.
     pub fn leave(self, registers: &mut El1Regs) {
         read_all(registers);
+        if self.extensions != Extensions::NONE {
+            for register in NEWER {
+                if is_there(register, self.extensions) {
+                    registers.set(register, read(register));
+                }
+            }
+        }
         write(&self.here, El1Reg::TpidrEl0, self.thread.tpidr);
         write(&self.here, El1Reg::TpidrroEl0, self.thread.tpidrro);
         if let Some(keys) = self.thread.keys {
@@ -117,6 +163,11 @@ impl Loaded {
                 write(&self.here, key, of_thread);
             }
         }
+    }
+
+    /// Newer features that the guest has.
+    pub fn extensions(&self) -> Extensions {
+        self.extensions
     }
 
     /// Where it is.
@@ -133,10 +184,16 @@ impl Loaded {
 /// By reference: the registers are shared with the guest anyway, and a section holds the proof borrowed.
 impl El1Access for &Loaded {
     fn get(&self, register: El1Reg) -> u64 {
-        read(register)
+        if is_there(register, self.extensions) {
+            read(register)
+        } else {
+            0
+        }
     }
 
     fn set(&mut self, register: El1Reg, value: u64) {
-        write(&self.here, register, value);
+        if is_there(register, self.extensions) {
+            write(&self.here, register, value);
+        }
     }
 }

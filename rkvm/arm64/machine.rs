@@ -5,6 +5,7 @@
 use kernel::{prelude::*, sync::Arc};
 
 use super::{
+    el1::Extension,
     features::Features,
     id_regs::{HostIds, IdRegs, Implementation, Stage},
     newer_features::Allowed,
@@ -80,6 +81,12 @@ impl Machine {
     pub fn id(&self, register: SysReg) -> Result<u64> {
         let (_, ids) = self.processors.as_ref().ok_or(ENOENT)?;
         ids.get(register).ok_or(ENOENT)
+    }
+
+    /// Whether guests are told of a newer feature.
+    pub fn has(&self, extension: Extension) -> bool {
+        let processors = self.processors.as_ref();
+        processors.is_some_and(|(_, ids)| ids.has(extension))
     }
 
     /// KVM_SET_ONE_REG of an identification register; errors are those of [`IdRegs::set`].

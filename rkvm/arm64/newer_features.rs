@@ -11,7 +11,12 @@
 //! Source: Arm ARM (DDI 0487), D24.2 "HCRX_EL2", "HFGRTR_EL2" and its like.
 
 use crate::{
-    arm64::{id_regs::IdRegs, registers::*, sysreg::name},
+    arm64::{
+        el1::{Extension, Extensions},
+        id_regs::IdRegs,
+        registers::*,
+        sysreg::name,
+    },
     host::{arm64::features::sanitised, cpu::PreemptOff},
 };
 
@@ -31,24 +36,53 @@ mod hcrx {
     pub(super) const MCE2: u64 = 1 << 10;
     /// Memory copies and memory sets.
     pub(super) const MSCEN: u64 = 1 << 11;
+    /// TCR2_EL1.
+    pub(super) const TCR2EN: u64 = 1 << 14;
+    /// SCTLR2_EL1.
+    pub(super) const SCTLR2EN: u64 = 1 << 15;
+    /// FPMR.
+    pub(super) const ENFPM: u64 = 1 << 23;
 }
+
+/// HFGRTR_EL2 and HFGWTR_EL2: PIR_EL1 and PIRE0_EL1 do not trap.
+const NPIR: u64 = 0b11 << 57;
 
 /// What a guest may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowed {
     /// HCRX_EL2.
     controls: u64,
+    /// HFGRTR_EL2 and HFGWTR_EL2.
+    registers: u64,
+    /// What has registers that are exchanged.
+    pub extensions: Extensions,
 }
 
 impl Allowed {
     /// None of it.
-    pub const NOTHING: Self = Self { controls: 0 };
+    pub const NOTHING: Self = Self {
+        controls: 0,
+        registers: 0,
+        extensions: Extensions::NONE,
+    };
 
     /// What a guest is told of.
     pub fn new(ids: &IdRegs) -> Self {
         let mut allowed = Self::NOTHING;
         if ids.field(name::ID_AA64ISAR2_EL1, field::ISAR2_MOPS) != 0 {
             allowed.controls |= hcrx::MSCEN | hcrx::MCE2;
+        }
+        for extension in Extension::ALL {
+            if !ids.has(extension) {
+                continue;
+            }
+            allowed.extensions = allowed.extensions.with(extension);
+            match extension {
+                Extension::Tcr2 => allowed.controls |= hcrx::TCR2EN,
+                Extension::Sctlr2 => allowed.controls |= hcrx::SCTLR2EN,
+                Extension::Fpmr => allowed.controls |= hcrx::ENFPM,
+                Extension::Indirection => allowed.registers |= NPIR,
+            }
         }
         allowed
     }
@@ -77,8 +111,8 @@ impl NewerFeatures {
             HcrxEl2::write(here, allowed.controls);
         }
         if self.traps >= 1 {
-            HfgrtrEl2::write(here, 0);
-            HfgwtrEl2::write(here, 0);
+            HfgrtrEl2::write(here, allowed.registers);
+            HfgwtrEl2::write(here, allowed.registers);
             HfgitrEl2::write(here, 0);
             HdfgrtrEl2::write(here, 0);
             HdfgwtrEl2::write(here, 0);

@@ -54,6 +54,8 @@ registers! {
     ZcrEl2 = "S3_4_C1_C2_0";
     /// The guest's ZCR_EL1: the longest vectors of its EL1 and EL0.
     ZcrEl12 = "S3_5_C1_C2_0";
+    /// How instructions on numbers of 8 bits work.
+    Fpmr = "S3_3_C4_C4_2";
     /// Traps of AArch32 system registers.
     HstrEl2 = "S3_4_C1_C1_3";
     /// What the guest reads in MIDR_EL1.

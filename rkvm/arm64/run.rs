@@ -162,8 +162,9 @@ impl Core {
             registers::VsesrEl2::write(&here, self.serror);
         }
         let signing = self.pointer_authentication();
-        self.vm.platform().newer.allow(&here, self.allowed());
-        let loaded = Loaded::enter(here, &self.el1, signing);
+        let allowed = self.allowed();
+        self.vm.platform().newer.allow(&here, allowed);
+        let loaded = Loaded::enter(here, &self.el1, signing, allowed.extensions);
         self.counters.count(Event::Load);
         self.interrupts.enter(loaded.here());
 

@@ -148,11 +148,11 @@ impl Rule {
                 nibbles(&[60, 52, 48, 44, 40, 36, 28, 24, at::PFR1_MPAM_FRAC, 12, 8]),
                 !nibbles(&[60, 52, 48, 44, 40, 36, 28, 24, 20, at::PFR1_MPAM_FRAC, 8]),
             ),
-            // Nothing of it is built: FPMR, GCIE, MTE.
-            name::ID_AA64PFR2_EL1 => Self::host(ALL_BITS, nibbles(&[32, 12, 8, 4])),
+            // FPMR; nothing of GCIE and MTE is built.
+            name::ID_AA64PFR2_EL1 => Self::host(!nibbles(&[32]), nibbles(&[32, 12, 8, 4])),
             name::ID_AA64ZFR0_EL1 => Self::host(0, !nibbles(&[60, 36, 28, 8])).scalable(ALL_BITS),
             // FP8's.
-            name::ID_AA64FPFR0_EL1 => Self::host(ALL_BITS, FPFR0_WRITABLE).except(&FPFR0),
+            name::ID_AA64FPFR0_EL1 => Self::host(0, FPFR0_WRITABLE).except(&FPFR0),
             // No performance monitors, SPE, BRBE. The breakpoints are the processor's.
             name::ID_AA64DFR0_EL1 => Self::host(
                 nibbles(&[at::DFR0_PMU, 32, 52]),
@@ -183,8 +183,8 @@ impl Rule {
                 nibbles(&[at::MMFR2_NV, 20]),
                 !nibbles(&[56, 44, 40, 36, at::MMFR2_NV, 20]),
             ),
-            // Nothing of it is built: TCRX, SCTLRX, S1PIE, S1POE are registers of their own.
-            name::ID_AA64MMFR3_EL1 => Self::host(ALL_BITS, nibbles(&[16, 8, 4, 0])),
+            // S1PIE, SCTLRX, TCRX; not S1POE, whose register of EL0 the kernel uses.
+            name::ID_AA64MMFR3_EL1 => Self::host(!nibbles(&[8, 4, 0]), nibbles(&[16, 8, 4, 0])),
             name::ID_AA64MMFR4_EL1 => Self::host(0, nibbles(&[20])),
 
             _ => Self::ZERO,

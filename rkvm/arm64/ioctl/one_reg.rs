@@ -126,11 +126,17 @@ fn set_core_register(core: &mut Core, register: CoreReg, wide: u128) -> Result {
     Ok(())
 }
 
+/// Whether there is the newer feature that a register belongs to, if it belongs to one.
+fn exists(core: &Core, role: Role) -> bool {
+    let extension = role.extension();
+    extension.is_none_or(|extension| core.vm.arch().machine().lock().has(extension))
+}
+
 /// The role of a register that the vCPU has. `ENOENT` for others.
 fn listed(core: &Core, register: SysReg) -> Result<Role> {
     let features = core.features.ok_or(ENOENT)?;
     role::role(register)
-        .filter(|role| role.is_listed(features))
+        .filter(|role| role.is_listed(features) && exists(core, *role))
         .ok_or(ENOENT)
 }
 
@@ -140,6 +146,7 @@ fn system_register(core: &Core, register: SysReg) -> Result<u64> {
         Role::Kept(register) => Ok(core.kept.get(register)),
         Role::Debug(bank, number) => Ok(core.kept.debug.get(bank, number)),
         Role::VectorLength => Ok(core.fpsimd.zcr),
+        Role::Fpmr => Ok(core.fpsimd.fpmr),
         Role::Identification => core.vm.arch().machine().lock().id(register),
         Role::Timer(which, part) => timer_register(core, which, part),
         _ => Err(ENOENT),
@@ -157,6 +164,7 @@ fn set_system_register(core: &mut Core, register: SysReg, value: u64) -> Result 
         }
         Role::Debug(bank, number) => core.kept.debug.set(bank, number, value),
         Role::VectorLength => core.fpsimd.zcr = value,
+        Role::Fpmr => core.fpsimd.fpmr = value,
         Role::Identification => {
             let mut machine = core.vm.arch().machine().lock();
             machine.set_id(core.host_ids(), register, value)?;
@@ -198,7 +206,7 @@ fn ids(core: &Core) -> Result<KVVec<u64>> {
     let features = core.features.ok_or(ENOEXEC)?;
     let mut system = KVVec::new();
     for (register, role) in role::all() {
-        if role.is_listed(features) {
+        if role.is_listed(features) && exists(core, role) {
             system.push(register, GFP_KERNEL_ACCOUNT)?;
         }
     }

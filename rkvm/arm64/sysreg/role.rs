@@ -6,7 +6,7 @@
 
 use super::{name::*, SysReg};
 use crate::arm64::{
-    el1::El1Reg,
+    el1::{El1Reg, Extension},
     features::{Features, PointerAuthentication, ScalableVectors},
     timer::Which,
     vgic::gic::sgi::Register,
@@ -96,6 +96,8 @@ pub enum Role {
     Debug(Bank, u8),
     /// ZCR_EL1: the vector length at EL1.
     VectorLength,
+    /// FPMR: how instructions on numbers of 8 bits work.
+    Fpmr,
     /// Of a timer.
     Timer(Which, TimerPart),
     /// CCSIDR_EL1: of the cache that CSSELR_EL1 selects.
@@ -119,7 +121,16 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether KVM_GET_ONE_REG has the register for a vCPU with `features`. SPSR_EL1, ELR_EL1 and SP_EL1 have ids of
+    /// The newer feature that the register belongs to: without it, it does not exist.
+    pub const fn extension(self) -> Option<Extension> {
+        match self {
+            Self::El1(register) => register.extension(),
+            Self::Fpmr => Some(Extension::Fpmr),
+            _ => None,
+        }
+    }
+
+    /// Whether KVM_GET_ONE_REG has the register for a vCPU with `features`, if it exists. SPSR_EL1, ELR_EL1 and SP_EL1 have ids of
     /// [`CoreReg`](crate::arm64::regs::CoreReg) instead.
     pub fn is_listed(self, features: Features) -> bool {
         match self {
@@ -131,7 +142,9 @@ impl Role {
                 !matches!(part, TimerPart::Distance | TimerPart::OrderedCounter)
             }
             Self::VectorLength => features.scalable_vectors() == ScalableVectors::Present,
-            Self::El1(_) | Self::Kept(_) | Self::Identification | Self::Debug(..) => true,
+            Self::El1(_) | Self::Fpmr | Self::Kept(_) | Self::Identification | Self::Debug(..) => {
+                true
+            }
             Self::CacheSize
             | Self::OsLockAccess
             | Self::Zero
@@ -208,7 +221,7 @@ fn debug_register(register: SysReg) -> Option<Role> {
 }
 
 /// The others, in ascending order.
-const OTHERS: [(SysReg, Role); 61] = [
+const OTHERS: [(SysReg, Role); 62] = [
     (DC_ISW, Role::SetWay),
     (DC_CSW, Role::SetWay),
     (DC_CISW, Role::SetWay),
@@ -257,6 +270,7 @@ const OTHERS: [(SysReg, Role); 61] = [
     (CCSIDR_EL1, Role::CacheSize),
     (CLIDR_EL1, Role::Kept(Kept::Clidr)),
     (CSSELR_EL1, Role::Kept(Kept::Csselr)),
+    (FPMR, Role::Fpmr),
     (CNTPCT_EL0, Role::Timer(Which::Physical, TimerPart::Counter)),
     (CNTVCT_EL0, Role::Timer(Which::Virtual, TimerPart::Counter)),
     (

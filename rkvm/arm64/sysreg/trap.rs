@@ -62,7 +62,9 @@ pub fn access(access: Access, ids: &IdRegs, kept: &mut KeptRegs) -> Effect {
     let Some(role) = role(access.register) else {
         return Effect::Undefined;
     };
+    let exists = role.extension().is_none_or(|extension| ids.has(extension));
     match (role, access.operation) {
+        _ if !exists => Effect::Undefined,
         (Role::El1(register), _) => Effect::El1(register),
         (Role::Timer(_, TimerPart::Counter | TimerPart::OrderedCounter), Operation::Write(_)) => {
             Effect::Undefined
@@ -106,6 +108,7 @@ pub fn access(access: Access, ids: &IdRegs, kept: &mut KeptRegs) -> Effect {
         (
             Role::Identification
             | Role::VectorLength
+            | Role::Fpmr
             | Role::CacheSize
             | Role::OsLockAccess
             | Role::SetWay

@@ -5,6 +5,7 @@
 use kernel::error::code::{EBUSY, EINVAL, ENOENT};
 use proptest::prelude::*;
 
+use rkvm_host::arm64::el1::Extension;
 use rkvm_host::arm64::features::{Features, PointerAuthentication, ScalableVectors, Start};
 use rkvm_host::arm64::id_regs::{
     field::{allows, Field, Order},
@@ -172,9 +173,18 @@ fn guests_of_a_later_processor() {
     let regs = IdRegs::new(&host, signing());
     let seen = |register| regs.get(register).unwrap();
     assert_eq!(seen(ID_AA64PFR0_EL1), 0x1101_0010_2111_1111);
-    assert_eq!(seen(ID_AA64PFR2_EL1), 0);
-    assert_eq!(seen(ID_AA64FPFR0_EL1), 0);
-    assert_eq!(seen(ID_AA64MMFR3_EL1), 0);
+    // FPMR; TCRX, SCTLRX, S1PIE.
+    assert_eq!(seen(ID_AA64PFR2_EL1), 1 << 32);
+    assert_eq!(seen(ID_AA64FPFR0_EL1), host.get(ID_AA64FPFR0_EL1));
+    assert_eq!(seen(ID_AA64MMFR3_EL1), 0x111);
+    for extension in Extension::ALL {
+        assert!(regs.has(extension));
+        let (register, lowest) = extension.field();
+        let mut without = regs.clone();
+        let less = seen(register) & !(0xf << lowest);
+        assert_eq!(write(&host, &mut without, register, less), Ok(()));
+        assert!(!without.has(extension));
+    }
     assert_eq!(seen(ID_AA64DFR0_EL1) & 0xf, 10);
     assert_eq!(seen(ID_AA64MMFR2_EL1) >> 24 & 0xf, 0);
     // AArch32's read as 0, and writes to them are ignored.
