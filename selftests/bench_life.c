@@ -60,9 +60,10 @@ static void begin_life(struct life *life, const struct kind *kind, struct open_v
 	step_done(life, STEP_CHIPS);
 	ASSERT_OK(vm_set_slot(vm, 0, 0, vm->ram_size, vm->ram, 0));
 	step_done(life, STEP_SET_REGION);
-	open->vcpu = vcpu_create(vm, 0);
+	open->vcpu = life_create_vcpu(vm);
 	step_done(life, STEP_CREATE_VCPU);
-	life_init_vcpu(open->vcpu);
+	if (kind->init_vcpu)
+		kind->init_vcpu(open->vcpu);
 	step_done(life, STEP_INIT_VCPU);
 	if (kind->init_chips)
 		kind->init_chips(open->chips);

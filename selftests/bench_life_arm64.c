@@ -9,8 +9,7 @@ static const struct kind bare = {
 	.code = report, .end = report_end, .exit_reason = KVM_EXIT_MMIO,
 	.steps = {
 		[STEP_OPEN] = "open", [STEP_CREATE_VM] = "create_vm", [STEP_SET_REGION] = "set_region",
-		[STEP_CREATE_VCPU] = "create_vcpu", [STEP_INIT_VCPU] = "vcpu_init",
-		[STEP_FIRST_RUN] = "first_run_to_mmio", [STEP_DESTROY] = "destroy_wall",
+		[STEP_CREATE_VCPU] = "create_vcpu", [STEP_FIRST_RUN] = "first_run_to_mmio", [STEP_DESTROY] = "destroy_wall",
 	},
 	.wall = "cycle_wall", .cpu = "cycle_cpu",
 };
@@ -29,9 +28,10 @@ void life_tables(struct vm *vm)
 	(void)vm;	/* The guest's MMU is off. */
 }
 
-void life_init_vcpu(struct vcpu *vcpu)
+/* With KVM_ARM_VCPU_INIT: what a vCPU consists of, C KVM allocates in that. */
+struct vcpu *life_create_vcpu(struct vm *vm)
 {
-	vcpu_setup(vcpu);
+	return vcpu_new(vm, 0);
 }
 
 void life_start_vcpu(struct vcpu *vcpu)

@@ -18,7 +18,17 @@ static int create_chips(struct vm *vm)
 	return NO_FILE;
 }
 
+static void init_vcpu(struct vcpu *vcpu)
+{
+	static struct kvm_cpuid2 *cpuid;
+
+	if (!cpuid)
+		cpuid = cpuid_supported(vcpu->vm->kvm);
+	vcpu_set_cpuid(vcpu, cpuid);
+}
+
 static const struct kind bare = {
+	.init_vcpu = init_vcpu,
 	.code = halt, .end = halt_end, .exit_reason = KVM_EXIT_HLT,
 	.steps = {
 		[STEP_OPEN] = "open", [STEP_CREATE_VM] = "create_vm", [STEP_SET_REGION] = "set_region",
@@ -29,14 +39,14 @@ static const struct kind bare = {
 };
 
 static const struct kind with_irqchip = {
-	.create_chips = create_irqchip,
+	.create_chips = create_irqchip, .init_vcpu = init_vcpu,
 	.code = report, .end = report_end, .exit_reason = KVM_EXIT_IO,
 	.steps = { [STEP_CHIPS] = "create_irqchip" },
 	.wall = "cycle_wall_irqchip", .cpu = "cycle_cpu_irqchip",
 };
 
 static const struct kind with_chips = {
-	.create_chips = create_chips,
+	.create_chips = create_chips, .init_vcpu = init_vcpu,
 	.code = report, .end = report_end, .exit_reason = KVM_EXIT_IO,
 	.steps = { [STEP_CHIPS] = "create_chips_pit", [STEP_CREATE_VCPU] = "create_vcpu_chips",
 		   [STEP_FIRST_RUN] = "first_run_chips", [STEP_DESTROY] = "destroy_wall_chips" },
@@ -48,13 +58,9 @@ void life_tables(struct vm *vm)
 	vm_tables(vm, MODE_LONG);
 }
 
-void life_init_vcpu(struct vcpu *vcpu)
+struct vcpu *life_create_vcpu(struct vm *vm)
 {
-	static struct kvm_cpuid2 *cpuid;
-
-	if (!cpuid)
-		cpuid = cpuid_supported(vcpu->vm->kvm);
-	vcpu_set_cpuid(vcpu, cpuid);
+	return vcpu_create(vm, 0);
 }
 
 void life_start_vcpu(struct vcpu *vcpu)

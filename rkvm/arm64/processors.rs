@@ -8,7 +8,7 @@ use crate::{
     shared_list::SharedList,
     vm::Vm,
 };
-use core::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
 use kernel::{
     new_spinlock,
     prelude::*,
@@ -56,6 +56,8 @@ pub struct Processor {
     affinity: AtomicU64,
     /// An [`Activity`].
     activity: AtomicU8,
+    /// Another has turned it on: there is a beginning to be taken.
+    is_turned_on: AtomicBool,
     /// How it begins, if another has turned it on.
     #[pin]
     beginning: SpinLock<Option<Beginning>>,
@@ -67,6 +69,7 @@ impl Processor {
             kick,
             affinity: AtomicU64::new(affinity & AFFINITY),
             activity: AtomicU8::new(Activity::Running as u8),
+            is_turned_on: AtomicBool::new(false),
             beginning <- new_spinlock!(None),
         })
     }
@@ -98,7 +101,11 @@ impl Processor {
 
     /// How it has to begin, if it has been turned on since it was asked last. From then on it runs.
     pub fn take_beginning(&self) -> Option<Beginning> {
+        if !self.is_turned_on.load(Ordering::SeqCst) {
+            return None;
+        }
         let mut slot = self.beginning.lock();
+        self.is_turned_on.store(false, Ordering::SeqCst);
         if self.activity() == Activity::Starting {
             self.activity
                 .store(Activity::Running as u8, Ordering::SeqCst);
@@ -113,6 +120,7 @@ impl Processor {
             return TurnedOn::Already;
         }
         *slot = Some(beginning);
+        self.is_turned_on.store(true, Ordering::SeqCst);
         self.set_activity(Activity::Starting);
         TurnedOn::Now
     }

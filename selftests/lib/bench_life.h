@@ -17,7 +17,9 @@ enum step {
 struct kind {
 	/* The file of the chips, or NO_FILE; NULL without chips */
 	int (*create_chips)(struct vm *vm);
-	/* What is left to do for it when there are vCPUs, or NULL */
+	/* Gives a vCPU its features, or NULL */
+	void (*init_vcpu)(struct vcpu *vcpu);
+	/* What is left to do for the chips when there are vCPUs, or NULL */
 	void (*init_chips)(int chips);
 	const uint8_t *code, *end;
 	uint32_t exit_reason;
@@ -30,9 +32,9 @@ void lives(const struct kind *kind);
 /* Prints the kilobytes that such a VM takes of the host. */
 void memory_row(const char *name, const struct kind *kind);
 
-/* By architecture: what RAM holds beside the code, what a vCPU needs to run at all, its start at GUEST_CODE */
+/* By architecture: what RAM holds beside the code, a vCPU that can run, its start at GUEST_CODE */
 void life_tables(struct vm *vm);
-void life_init_vcpu(struct vcpu *vcpu);
+struct vcpu *life_create_vcpu(struct vm *vm);
 void life_start_vcpu(struct vcpu *vcpu);
 
 #endif
