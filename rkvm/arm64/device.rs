@@ -4,12 +4,11 @@
 
 use crate::{
     arm64::{
-        guest_memory::GuestMemory,
+        guest_memory::LateMemory,
         vgic::{its_device::ItsDevice, Vgic},
     },
     device::{Attribute, Request},
     host::bindings as uapi,
-    mmu::View,
     vm::Vm,
 };
 use kernel::{prelude::*, str::CStr, sync::Arc};
@@ -67,11 +66,7 @@ impl Device {
     /// Serves an ioctl about an attribute. `ENXIO` for one that the device does not have.
     pub fn attribute(&self, request: Request, attribute: &Attribute) -> Result {
         let vgic: &Vgic = self.vm.arch().vgic();
-        let mmu = self.vm.mmu();
-        let mut memory = GuestMemory {
-            view: &mut View::new(mmu),
-            mmu,
-        };
+        let mut memory = LateMemory::new(self.vm.mmu());
         match &self.kind {
             Kind::Gic => vgic.attribute(request, attribute, &mut memory),
             Kind::Its(its) => its.attribute(vgic, request, attribute, &mut memory),

@@ -26,3 +26,32 @@ impl Memory for GuestMemory<'_> {
         self.view.write(self.mmu, gpa, data)
     }
 }
+
+/// Guest memory for somebody who seldom needs it, and then takes a copy of the slots.
+pub struct LateMemory<'a> {
+    mmu: &'a Mmu,
+    view: Option<View>,
+}
+
+impl<'a> LateMemory<'a> {
+    /// The VM's memory, of which nothing is looked at yet.
+    pub fn new(mmu: &'a Mmu) -> Self {
+        Self { mmu, view: None }
+    }
+
+    fn view(&mut self) -> &mut View {
+        self.view.get_or_insert_with(|| View::new(self.mmu))
+    }
+}
+
+impl Memory for LateMemory<'_> {
+    fn read(&mut self, gpa: Gpa, data: &mut [u8]) -> Result {
+        let mmu = self.mmu;
+        self.view().read(mmu, gpa, data)
+    }
+
+    fn write(&mut self, gpa: Gpa, data: &[u8]) -> Result {
+        let mmu = self.mmu;
+        self.view().write(mmu, gpa, data)
+    }
+}
