@@ -8,12 +8,13 @@ use anyhow::{ensure, Context, Result};
 use kvm_bindings::{
     kvm_regs, user_pt_regs, KVM_REG_ARM64, KVM_REG_ARM64_SYSREG, KVM_REG_ARM_CORE, KVM_REG_SIZE_U64,
 };
-use kvm_ioctls::{Kvm, VcpuFd};
+use kvm_ioctls::{Cap, Kvm, VcpuFd};
 use linux_loader::loader::pe::{arm64_image_header, PE};
 use linux_loader::loader::KernelLoader;
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::layout::{FDT, FDT_SIZE, INITRD_END, KERNEL};
+use super::vm::fix_vectors;
 use crate::memory::low_end;
 use crate::payload::{load_initrd, Payload};
 
@@ -44,7 +45,12 @@ pub fn affinity(vcpu: &VcpuFd) -> Result<u32> {
 
 /// Puts what is to boot, and the device tree that tells it of the machine, into memory, and the first vCPU at its
 /// entry.
-pub fn load(_: &Kvm, memory: &GuestMemoryMmap, vcpus: &[VcpuFd], payload: &Payload) -> Result<()> {
+pub fn load(
+    kvm: &Kvm,
+    memory: &GuestMemoryMmap,
+    vcpus: &[VcpuFd],
+    payload: &Payload,
+) -> Result<()> {
     let name = payload.kernel.display();
     let mut kernel = File::open(payload.kernel).with_context(|| format!("cannot open {name}"))?;
     let entry = PE::load(memory, Some(KERNEL), &mut kernel, None)
@@ -75,6 +81,10 @@ pub fn load(_: &Kvm, memory: &GuestMemoryMmap, vcpus: &[VcpuFd], payload: &Paylo
         "the device tree is too large"
     );
     memory.write_slice(&tree, FDT)?;
+
+    if kvm.check_extension(Cap::ArmSve) {
+        vcpus.iter().try_for_each(fix_vectors)?;
+    }
     set_entry(&vcpus[0], entry)
 }
 
