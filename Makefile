@@ -42,11 +42,20 @@ host-test:
 	@tools/setup root
 	@tools/host-test
 
-# Every suite runs, whatever the one before said: ours on both architectures, the kernel's own KVM as the reference.
+# What depends on the processor's model, for models that are between the default and the latest.
+MODEL_TESTS := api_one_reg api_reg_list api_vcpu_init arm64_ipa arm64_newer arm64_pauth arm64_registers arm64_sve \
+	guest_debug_arm64 mm_slots mm_huge mm_mprotect mm_readonly psci_power timer_arm64 vgic_interrupts
+
+# Every suite runs, whatever the one before said: ours on both architectures, and on other models of arm64 processors;
+# the kernel's own KVM as the reference.
 machine-test: module
 	@$(MAKE) --no-print-directory ARCH=arm64 module
 	@failed=0; \
 	selftests/run || failed=1; \
+	selftests/run --arch arm64 --cpu max || failed=1; \
+	for model in cortex-a76 neoverse-v1; do \
+		selftests/run --arch arm64 --cpu $$model $(addprefix --only ,$(MODEL_TESTS)) || failed=1; \
+	done; \
 	selftests/run --kvm linux || failed=1; \
 	exit $$failed
 
