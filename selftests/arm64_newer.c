@@ -37,6 +37,25 @@ static void need(uint64_t id, int field)
 }
 
 #define READ(register) "mrs x0, " register "\n"
+GUEST64(reads_cache_type, "mrs x0, ctr_el0\n" REPORT DONE);
+
+#define REG_CTR SYSTEM_REG(3, 3, 0, 0, 1)
+
+/* The processor's, and one that the VMM has chosen: with smaller lines of data */
+TEST(cache_type)
+{
+	struct vcpu *vcpu = GUEST_NEW(reads_cache_type);
+	uint64_t ctr = vcpu_reg(vcpu, REG_CTR);
+
+	EXPECT_REPORT(vcpu, ctr);
+	EXPECT_DONE(vcpu);
+	vcpu = GUEST_NEW(reads_cache_type);
+	ctr -= 1 << 16;
+	ASSERT_OK(reg_set(vcpu, REG_CTR, &ctr));
+	EXPECT_REPORT(vcpu, ctr);
+	EXPECT_DONE(vcpu);
+}
+
 GUEST64(code,
 	SET_VECTORS
 	READ("S3_0_C2_C0_3")	/* TCR2_EL1 */

@@ -49,7 +49,18 @@ pub struct Platform {
     pub vectors: VectorLengths,
     /// What keeps newer features from guests.
     pub newer: NewerFeatures,
+    /// How guests read CTR_EL0.
+    pub cache_type: CacheType,
     _irqs: GuestIrqs,
+}
+
+/// Whether guests can read the processors' CTR_EL0 without a trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheType {
+    /// They can, and all processors have the same.
+    Shown,
+    /// It traps with the other registers of caches.
+    Trapped,
 }
 
 /// CTR_EL0.DIC: instruction caches need no invalidation.
@@ -125,6 +136,11 @@ impl Platform {
                 timers,
                 vectors,
                 newer: NewerFeatures::read(),
+                cache_type: if features::is_cache_type_shown() {
+                    CacheType::Shown
+                } else {
+                    CacheType::Trapped
+                },
                 _irqs: irqs,
             }),
             GFP_KERNEL,

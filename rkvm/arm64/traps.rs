@@ -75,6 +75,8 @@ pub mod hcr {
     pub const API: u64 = 1 << 41;
     /// Stage 2 decides how memory is cached.
     pub const FWB: u64 = 1 << 46;
+    /// Cache identification registers but CTR_EL0 trap.
+    pub const TID4: u64 = 1 << 49;
 
     /// What every guest runs with.
     pub const GUEST: u64 = VM

@@ -15,10 +15,15 @@ use crate::{
         ioctl,
         machine::{Fixed, Gic},
         newer_features::Allowed,
+        platform::CacheType,
         processors::{Processor, Seat},
         pv_time::StolenTime,
         regs::CoreRegs,
-        sysreg::{self, kept::KeptRegs, name::MIDR_EL1, role::Kept},
+        sysreg::{
+            kept::KeptRegs,
+            name::{CTR_EL0, MIDR_EL1},
+            role::Kept,
+        },
         timer::Count,
         traps::{hcr, InGuestWorld},
     },
@@ -92,7 +97,7 @@ pub struct Core {
 impl Vcpu {
     /// A vCPU that the VMM has yet to initialise. `ENOMEM`.
     pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, name: Name) -> Result<Self> {
-        let kept = KeptRegs::new(id, vm.platform().host.get(sysreg::name::CTR_EL0));
+        let kept = KeptRegs::new(id, vm.platform().host.get(CTR_EL0));
         Ok(Self {
             core: Core {
                 seat: Seat::take(vm, kick.clone(), kept.get(Kept::Mpidr))?,
@@ -184,6 +189,7 @@ impl Core {
         if self.pointer_authentication() == PointerAuthentication::Present {
             self.hcr |= hcr::API | hcr::APK;
         }
+        self.show_cache_type();
         self.pending = Pending::None;
     }
 
@@ -203,8 +209,19 @@ impl Core {
                 Gic::Absent
             };
             self.fixed = Some(self.vm.arch().machine().lock().fix(gic)?);
+            self.show_cache_type();
         }
         Ok(())
+    }
+
+    /// Has CTR_EL0 not trap if the processor's is the VM's: Linux reads it for each instruction that it patches.
+    fn show_cache_type(&mut self) {
+        let Some(fixed) = &self.fixed else { return };
+        let platform = self.vm.platform();
+        let of_host = platform.host.get(CTR_EL0);
+        if platform.cache_type == CacheType::Shown && fixed.ids.get(CTR_EL0) == Some(of_host) {
+            self.hcr = self.hcr & !hcr::TID2 | hcr::TID4;
+        }
     }
 
     /// Whether the guest can sign pointers.

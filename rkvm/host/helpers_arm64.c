@@ -137,6 +137,12 @@ bool rkvm_kernel_at_el2(void)
 	return is_kernel_in_hyp_mode();
 }
 
+/* Registers that tell of caches can trap without CTR_EL0, which is the same on all processors. */
+bool rkvm_cache_type_shown(void)
+{
+	return cpus_have_final_cap(ARM64_HAS_EVT) && !cpus_have_final_cap(ARM64_MISMATCHED_CACHE_TYPE);
+}
+
 /* Registers the minor number of /dev/kvm for a moment, under another name; the number has one owner. */
 bool rkvm_kvm_node_taken(void)
 {

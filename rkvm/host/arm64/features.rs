@@ -26,6 +26,13 @@ pub fn is_kernel_at_el2() -> bool {
     unsafe { bindings::rkvm_kernel_at_el2() }
 }
 
+/// Whether guests can read the processor's CTR_EL0 while other registers of caches trap (FEAT_EVT), and read the same
+/// on all processors.
+pub fn is_cache_type_shown() -> bool {
+    // SAFETY: reads what the kernel knows of the processors.
+    unsafe { bindings::rkvm_cache_type_shown() }
+}
+
 /// Whether the kernel's own KVM has registered its device: then EL2 is its.
 pub fn has_rival() -> bool {
     // SAFETY: asks for the device's number, and gives it back at once.
