@@ -120,6 +120,24 @@ macro_rules! define {
                 }
             }
 
+            /// The one that the guest names so.
+            pub fn of(register: SysReg) -> Option<Self> {
+                // A compiler makes a search of these comparisons.
+                $(if register == const { Self::$name.encoding() } {
+                    return Some(Self::$name);
+                })*
+                $(if register == const { Self::$new.encoding() } {
+                    return Some(Self::$new);
+                })*
+                $(if register == const { Self::$key.encoding() } {
+                    return Some(Self::$key);
+                })*
+                if register == const { Self::ApiaLo.encoding() } {
+                    return Some(Self::ApiaLo);
+                }
+                (register == const { Self::ApiaHi.encoding() }).then_some(Self::ApiaHi)
+            }
+
             /// The newer feature that it belongs to; `None` for all others.
             pub const fn extension(self) -> Option<Extension> {
                 match self {

@@ -135,7 +135,7 @@ impl Role {
     pub fn is_listed(self, features: Features) -> bool {
         match self {
             Self::El1(El1Reg::Spsr | El1Reg::Elr | El1Reg::Sp) => false,
-            Self::El1(register) if is_key(register.encoding()) => {
+            Self::El1(register) if register.is_key() => {
                 features.pointer_authentication() == PointerAuthentication::Present
             }
             Self::Timer(_, part) => {
@@ -158,11 +158,6 @@ impl Role {
     }
 }
 
-/// Whether a register is half a key of pointer authentication.
-fn is_key(register: SysReg) -> bool {
-    (APIAKEYLO_EL1..=APGAKEYHI_EL1).contains(&register)
-}
-
 /// The role of a register; `None` for one that does not exist.
 pub fn role(register: SysReg) -> Option<Role> {
     if let Some(debug) = debug_register(register) {
@@ -171,10 +166,7 @@ pub fn role(register: SysReg) -> Option<Role> {
     if is_identification(register) {
         return Some(Role::Identification);
     }
-    if let Some(el1) = El1Reg::ALL
-        .into_iter()
-        .find(|el1| el1.encoding() == register)
-    {
+    if let Some(el1) = El1Reg::of(register) {
         return Some(Role::El1(el1));
     }
     let other = OTHERS.binary_search_by_key(&register, |&(other, _)| other);
