@@ -234,8 +234,11 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
                 cursor.update(F::with_accessed);
                 Ok(Mapped::Spurious)
             }
-            Entry::Leaf(old) if same_memory(old, leaf) && grants(leaf, old) => {
-                cursor.store(F::leaf(leaf, level));
+            // What it granted before it goes on to grant: an instruction that needs two rights of its page, of
+            // which each fault asks for one, would never be done otherwise.
+            Entry::Leaf(old) if same_memory(old, leaf) => {
+                let access = old.access.union(leaf.access);
+                cursor.store(F::leaf(Leaf { access, ..leaf }, level));
                 Ok(Mapped::Upgraded)
             }
             Entry::Leaf(_) | Entry::Table(_) => Ok(Mapped::Conflict(self.removed_at(&cursor))),
