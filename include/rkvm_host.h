@@ -42,6 +42,7 @@ int rkvm_handle_work(void);
 void rkvm_yield(void);
 bool rkvm_signal_pending(void);
 bool rkvm_otherwise_idle(void);
+bool rkvm_is_dying(void);
 void rkvm_relax(void);
 void rkvm_nap(void);
 void rkvm_note_quiescent_state(void);

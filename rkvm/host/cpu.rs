@@ -129,6 +129,16 @@ pub fn signal_pending() -> bool {
     unsafe { bindings::rkvm_signal_pending() }
 }
 
+/// Whether the current task is being killed: what it does in the kernel is of no use any more.
+#[allow(
+    dead_code,
+    reason = "only arm64 has guests give the kernel long lists of work"
+)]
+pub fn is_dying() -> bool {
+    // SAFETY: reads the current task's flags.
+    unsafe { bindings::rkvm_is_dying() }
+}
+
 /// The number of CPUs that are online.
 pub fn online() -> usize {
     // SAFETY: reads a counter that the kernel updates atomically.

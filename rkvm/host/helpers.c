@@ -113,6 +113,11 @@ bool rkvm_otherwise_idle(void)
 	return single_task_running() && !need_resched() && !signal_pending(current);
 }
 
+bool rkvm_is_dying(void)
+{
+	return fatal_signal_pending(current);
+}
+
 void rkvm_relax(void)
 {
 	cond_resched();

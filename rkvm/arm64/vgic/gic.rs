@@ -3,7 +3,8 @@
 //! A GICv3 as a state machine: distributor, redistributors, and what is kept of the CPU interfaces.
 //!
 //! An interrupt that a vCPU has to deal with (pending, enabled and routed to it; or active there) is in that
-//! vCPU's [queue](queue). When the vCPU enters the guest, the most urgent ones are [loaded](sync) into its
+//! vCPU's [queue](queue), also while the distributor forwards none, so that turning it on and off costs nothing for
+//! each of thousands of interrupts. When the vCPU enters the guest, the most urgent ones are [loaded](sync) into its
 //! list registers, where the processor itself offers them to the guest; from then on the list register has
 //! their state, until it is folded back. Whatever changes for a vCPU leaves it *news*, which the owner of
 //! this state machine passes on.
@@ -274,7 +275,7 @@ impl Gic {
     fn wanted(&self, irq: &Irq) -> Option<VcpuIndex> {
         if irq.active {
             irq.holder.or(irq.target)
-        } else if self.is_forwarded(irq) {
+        } else if irq.enabled && irq.is_pending() {
             irq.target
         } else {
             None
@@ -327,21 +328,10 @@ impl Gic {
         core::iter::successors(first, |at| self.irq(*at)?.next)
     }
 
-    /// Everything may have to be queued or not to be queued any more.
-    fn all_changed(&mut self) {
-        for vcpu in 0..self.cpus.len() {
-            for number in 0..PRIVATE {
-                if let Some(vcpu) = VcpuIndex::new(vcpu) {
-                    self.changed(IrqRef::private(vcpu, Intid::new(number)));
-                }
-            }
-        }
-        let spi_end = PRIVATE.saturating_add(self.spis.len() as u32);
-        let lpi_end = FIRST_LPI.saturating_add(self.lpis.len() as u32);
-        for numbers in [PRIVATE..spi_end, FIRST_LPI..lpi_end] {
-            for number in numbers {
-                self.changed(IrqRef::shared(Intid::new(number)));
-            }
+    /// Something has changed for all vCPUs.
+    fn leave_news_for_all(&mut self) {
+        for index in 0..self.cpus.len() {
+            self.leave_news(VcpuIndex::new(index));
         }
     }
 }

@@ -407,36 +407,28 @@ impl Its {
         Ok(After::ReadProperty(lpi))
     }
 
+    /// In one pass: a device can have all LPIs there are, and interrupts are off.
     fn forget_device(&mut self, device: u32, gic: &mut Gic) {
-        if self.devices.remove(device).is_none() {
+        if self.devices.remove(device).is_none() || self.events_of(device, 0).next().is_none() {
             return;
         }
-        loop {
-            let first = self.events_of(device, 0).next();
-            let Some((key, lpi)) = first.map(|first| (first.key, first.lpi)) else {
-                return;
-            };
-            self.translations.remove(key);
-            gic.forget_lpi(lpi);
-        }
+        self.translations.remove_where(|translation| {
+            let gone = translation.event().device == device;
+            if gone {
+                gic.forget_lpi(translation.lpi);
+            }
+            gone
+        });
     }
 
     fn forget_collection(&mut self, id: CollectionId) {
         if self.collections.remove(id.0.into()).is_none() {
             return;
         }
-        let mut key = 0;
-        while let Some(translation) = self.translations.at_or_after(key) {
-            key = translation.key;
+        for translation in self.translations.iter_mut() {
             if translation.collection == Some(id) {
-                if let Some(translation) = self.translations.find_mut(key) {
-                    translation.collection = None;
-                }
+                translation.collection = None;
             }
-            let Some(next) = key.checked_add(1) else {
-                return;
-            };
-            key = next;
         }
     }
 
@@ -483,9 +475,9 @@ impl Its {
 
     /// Forgets all collections.
     fn forget_collections(&mut self) {
-        while let Some(collection) = self.collections.at_or_after(0) {
-            let id = collection.id;
-            self.forget_collection(id);
+        self.collections.clear();
+        for translation in self.translations.iter_mut() {
+            translation.collection = None;
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
     arm64::routing::Message,
     bus::Handled,
     device::{Attribute, Request},
-    host::{bindings as uapi, irq_lock::IrqLock},
+    host::{bindings as uapi, cpu, irq_lock::IrqLock},
     types::Gpa,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -234,7 +234,11 @@ impl Surroundings for Environment<'_> {
         changed.ok_or(ENXIO)
     }
 
+    /// `EINTR` for a thread that is being killed: commands and tables can be millions of reads long.
     fn read(&mut self, gpa: Gpa) -> Result<u64> {
+        if cpu::is_dying() {
+            return Err(EINTR);
+        }
         let mut bytes = [0; 8];
         self.memory.read(gpa, &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))

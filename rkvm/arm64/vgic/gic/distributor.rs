@@ -190,7 +190,7 @@ impl Gic {
                 let forwarding = value & CTLR_ENABLE_GROUP1 != 0;
                 if self.forwarding != forwarding {
                     self.forwarding = forwarding;
-                    self.all_changed();
+                    self.leave_news_for_all();
                 }
             }
             Register::Fields(place) => {

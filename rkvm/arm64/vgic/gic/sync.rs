@@ -85,9 +85,7 @@ impl Gic {
     /// Takes the list registers of a vCPU back, as the processor has left them, and empties them.
     pub fn fold(&mut self, vcpu: VcpuIndex, lists: &mut ListRegisters) -> Ended {
         let mut ended = Ended::default();
-        for _ in 0..lists.eoi_count {
-            self.end_most_urgent(vcpu, &mut ended);
-        }
+        self.end_most_urgent(vcpu, lists.eoi_count, &mut ended);
         for (at, register) in lists.interrupts() {
             let Some(irq) = self.irq_mut(at) else {
                 continue;
@@ -120,15 +118,25 @@ impl Gic {
         }
     }
 
-    /// The guest has ended an interrupt that was in no list register.
-    fn end_most_urgent(&mut self, vcpu: VcpuIndex, ended: &mut Ended) {
-        let active = |at: &IrqRef| self.irq(*at).filter(|irq| irq.active && !irq.loaded);
-        let most_urgent = self
-            .queued(vcpu)
-            .filter(|at| active(at).is_some())
-            .min_by_key(|at| active(at).map(|irq| irq.priority));
-        if let Some(at) = most_urgent {
-            self.deactivate(at, ended);
+    /// The guest has ended so many interrupts that were in no list register. The queue can be long: it is gone through
+    /// once for as many as [`Urgent`] holds.
+    fn end_most_urgent(&mut self, vcpu: VcpuIndex, count: u32, ended: &mut Ended) {
+        let mut left = count as usize;
+        while left != 0 {
+            let mut active = Urgent::new();
+            for at in self.queued(vcpu) {
+                if let Some(irq) = self.irq(at).filter(|irq| irq.active && !irq.loaded) {
+                    active.add(irq.priority, at);
+                }
+            }
+            let batch = left.min(MAX);
+            for at in active.iter().take(batch) {
+                self.deactivate(at, ended);
+            }
+            if active.count <= batch {
+                return;
+            }
+            left = left.saturating_sub(batch);
         }
     }
 
@@ -173,8 +181,8 @@ impl Gic {
         for at in self.queued(vcpu) {
             match self.irq(at) {
                 Some(irq) if irq.active => active.add(irq.priority, at),
-                Some(irq) => pending.add(irq.priority, at),
-                None => (),
+                Some(irq) if self.forwarding => pending.add(irq.priority, at),
+                Some(_) | None => (),
             }
         }
         let best = pending.iter().take(1);

@@ -99,6 +99,16 @@ impl<T: Keyed> Sorted<T> {
         self.0.remove(position).ok()
     }
 
+    /// Takes out the elements that `gone` says are gone, in one pass.
+    pub fn remove_where(&mut self, mut gone: impl FnMut(&T) -> bool) {
+        self.0.retain(|element| !gone(element));
+    }
+
+    /// The elements, in order, to be changed; not their numbers.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut()
+    }
+
     /// The elements, in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter()

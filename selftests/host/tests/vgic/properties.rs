@@ -205,11 +205,12 @@ impl Run {
     /// After a sync the most urgent interrupt is in a list register.
     fn check_urgent(&self, index: usize) {
         let lists = &self.machine.processors[index].lists;
+        let forwards = self.machine.gic.distributor_read(0, 4) & 0b10 != 0;
         let most_urgent = self
             .machine
             .gic
             .queued(vcpu(index))
-            .filter(|at| !self.irq(*at).active)
+            .filter(|at| forwards && !self.irq(*at).active)
             .map(|at| self.irq(at).priority)
             .min();
         let loaded = lists
