@@ -20,7 +20,7 @@ use crate::{
                 list_register::ListRegisters,
                 sgi, Gic,
             },
-            host::{self, Resident},
+            host::{self, Absent, Interface, Resident},
             Target, Vgic,
         },
     },
@@ -40,8 +40,7 @@ use kernel::{prelude::*, sync::Arc};
 /// What of a vCPU is in the processor.
 struct Hardware {
     timers: Running,
-    /// None without a GIC in the kernel.
-    interface: Option<Resident>,
+    interface: Interface,
 }
 
 /// The interrupts of a vCPU.
@@ -186,7 +185,11 @@ impl Interrupts {
             })??;
             Some(Resident::enter(here, &interface, self.features))
         });
-        if interface.is_some() {
+        let interface = match interface {
+            Some(resident) => Interface::Resident(resident),
+            None => Interface::Absent(Absent::enter(here)),
+        };
+        if let Interface::Resident(_) = interface {
             // The others may hold anything: a processor that slept deeply has forgotten that they were empty.
             host::load_lists(here, &self.lists, self.lists.count());
             self.written = self.lists.used();
@@ -215,7 +218,14 @@ impl Interrupts {
             return;
         };
         let lines = timers.lines();
-        if let (Some(index), Some(resident)) = (self.index, interface) {
+        let resident = match interface {
+            Interface::Resident(resident) => Some(resident),
+            Interface::Absent(absent) => {
+                absent.leave(here);
+                None
+            }
+        };
+        if let (Some(index), Some(resident)) = (self.index, resident) {
             host::read_lists(&mut self.lists);
             let (lists, ppis, features) = (&mut self.lists, self.ppis, self.features);
             let vgic = self.vm.arch().vgic();
@@ -259,7 +269,7 @@ impl Interrupts {
         if lines == self.lines && (was_loaded || lines == [Level::Low; 2]) {
             return;
         }
-        self.stale |= hardware.interface.is_some();
+        self.stale |= matches!(hardware.interface, Interface::Resident(_));
         self.note_fired(lines);
     }
 
@@ -284,7 +294,7 @@ impl Interrupts {
         let (Some(index), Some(hardware)) = (self.index, &self.hardware) else {
             return;
         };
-        if hardware.interface.is_none() {
+        if let Interface::Absent(_) = hardware.interface {
             return;
         }
         let lines = hardware.timers.lines();

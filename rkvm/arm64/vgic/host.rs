@@ -115,6 +115,38 @@ impl Resident {
     }
 }
 
+/// ICH_HCR_EL2: accesses to the registers of the CPU interface trap.
+const TRAP_ALL: u64 = 1 << 10 | 1 << 11 | 1 << 12;
+
+/// A guest without a GIC in the kernel runs: it finds no CPU interface, and nothing of what others have left in it.
+pub struct Absent {
+    host_sre: u64,
+}
+
+impl Absent {
+    /// Has the guest's accesses trap.
+    pub fn enter(here: &PreemptOff) -> Self {
+        let host_sre = IccSreEl2::read();
+        IccSreEl2::write(here, host_sre & !SRE_ENABLE);
+        IchHcrEl2::write(here, TRAP_ALL);
+        Self { host_sre }
+    }
+
+    /// Ends that.
+    pub fn leave(self, here: &PreemptOff) {
+        IchHcrEl2::write(here, 0);
+        IccSreEl2::write(here, self.host_sre);
+    }
+}
+
+/// What a guest has of the CPU interface.
+pub enum Interface {
+    /// Its own.
+    Resident(Resident),
+    /// None.
+    Absent(Absent),
+}
+
 /// Reads the list registers in use, and what the processor has counted.
 #[inline]
 pub fn read_lists(lists: &mut ListRegisters) {
