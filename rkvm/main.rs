@@ -86,6 +86,10 @@ module! {
             default: 200_000,
             description: "nanoseconds that a vCPU which waits looks for an interrupt before it sleeps, at the longest, on a CPU that has nothing else to do; 0: never",
         },
+        vmid_bits: u8 {
+            default: 0,
+            description: "on arm64, the most bits of VMIDs to use, at least 2, to have them used up in tests; 0: as many as there are",
+        },
         longest_stay: u32 {
             default: 0,
             description: "microseconds after which a guest with local APICs here is left at the latest, for emulators that do not leave it for an interrupt of the host while the guest's are off; 0: no limit",

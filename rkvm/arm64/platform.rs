@@ -97,6 +97,16 @@ impl Stage2Caps {
     }
 }
 
+/// Bits of VMIDs to use.
+fn vmid_bits(stage2: Stage2Caps) -> u32 {
+    /// One of the host, and more than one of guests.
+    const LEAST: u32 = 2;
+    match *crate::module_parameters::vmid_bits.value() {
+        0 => stage2.vmid_bits,
+        wanted => u32::from(wanted).clamp(LEAST, stage2.vmid_bits),
+    }
+}
+
 /// The identification registers that the host's processors have in common, and of the make of this one.
 fn host_ids() -> HostIds {
     HostIds::new(|register| match register {
@@ -131,7 +141,7 @@ impl Platform {
             pin_init!(Self {
                 host: host_ids(),
                 stage2,
-                vmids <- Vmids::new(stage2.vmid_bits),
+                vmids <- Vmids::new(vmid_bits(*stage2)),
                 gic,
                 timers,
                 vectors,
