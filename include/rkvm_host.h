@@ -134,6 +134,7 @@ bool rkvm_tsc_is_stable(void);
 #ifdef CONFIG_ARM64
 /* rkvm/host/helpers_arm64.c */
 
+void rkvm_stop_machine(u64 syndrome) __noreturn;
 void rkvm_mask_exceptions(void);
 void rkvm_unmask_exceptions(void);
 void rkvm_clean_to_memory(void *start, unsigned long size);

@@ -2,6 +2,7 @@
 
 //! arm64: guests at EL1 and EL0, with the host at EL2 by VHE.
 
+pub mod aarch32;
 pub mod counters;
 mod debug_registers;
 mod device;
@@ -36,6 +37,7 @@ mod residents;
 pub mod routing;
 pub mod run;
 pub mod running_timers;
+pub mod serror;
 pub mod smccc;
 pub mod stage2;
 pub mod sve;

@@ -7,7 +7,7 @@ use crate::{
         counters::Event,
         el1::{El1Access, El1Reg},
         exception::{self, status, Aborted},
-        exit::Abort,
+        exit::{Abort, Syndrome},
         guest_memory::GuestMemory,
         loaded::Loaded,
         mmio::{ByteOrder, Direction, RegisterAccess},
@@ -28,7 +28,7 @@ pub enum Pending {
     /// None.
     None,
     /// A load or store, whose instruction is done when the VMM calls again.
-    Mmio(RegisterAccess),
+    Mmio(RegisterAccess, Syndrome),
 }
 
 impl Core {
@@ -53,7 +53,7 @@ impl Core {
         }
         if handled == Handled::Yes {
             self.counters.count(Event::MmioInKernel);
-            self.regs.skip_instruction();
+            self.regs.skip_instruction(fault.syndrome);
         }
         handled
     }
@@ -97,17 +97,17 @@ impl Core {
         }
         if iss.maintenance().into_bool() {
             // Nothing is cached of it.
-            self.regs.skip_instruction();
+            self.regs.skip_instruction(fault.syndrome);
             return Ok(None);
         }
         let order = ByteOrder::of_guest(self.regs.pstate, self.el1.get(El1Reg::Sctlr));
         let access = RegisterAccess::from_abort(iss, order).ok_or_else(not_implemented)?;
         if self.access_gic(fault.gpa, &access, Context::Process) == Handled::Yes {
-            self.regs.skip_instruction();
+            self.regs.skip_instruction(fault.syndrome);
             return Ok(None);
         }
         self.counters.count(Event::MmioExit);
-        self.pending = Pending::Mmio(access);
+        self.pending = Pending::Mmio(access, fault.syndrome);
         let (gpa, len) = (fault.gpa, access.bytes);
         Ok(Some(match access.direction {
             Direction::Load => UserExit::MmioRead { gpa, len },
@@ -123,12 +123,12 @@ impl Core {
     pub fn complete(&mut self, page: &RunPage) {
         match core::mem::replace(&mut self.pending, Pending::None) {
             Pending::None => (),
-            Pending::Mmio(access) => {
+            Pending::Mmio(access, syndrome) => {
                 if access.direction == Direction::Load {
                     let value = access.loaded(page.mmio_data());
                     self.regs.set(access.register, value);
                 }
-                self.regs.skip_instruction();
+                self.regs.skip_instruction(syndrome);
             }
         }
     }

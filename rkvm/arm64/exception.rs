@@ -39,6 +39,9 @@ const KEPT: u64 = 0b1111 << 28 | 1 << 24 | PAN;
 const PAN: u64 = 1 << 22;
 const SSBS: u64 = 1 << 12;
 
+/// FnV of an abort's syndrome: FAR_EL1 is not valid.
+const ADDRESS_UNKNOWN: u64 = 1 << 10;
+
 /// Exception classes that are injected.
 mod class {
     pub(super) const UNKNOWN: u64 = 0x00;
@@ -54,6 +57,8 @@ pub mod status {
     pub const ADDRESS_SIZE: u64 = 0x00;
     /// A synchronous external abort, not on a table walk.
     pub const EXTERNAL: u64 = 0x10;
+    /// An exclusive or atomic access to memory that has none.
+    pub const EXCLUSIVE_OR_ATOMIC: u64 = 0x35;
 }
 
 /// What kind of access an abort is about.
@@ -126,7 +131,8 @@ pub fn abort(
         class |= class::SAME_LEVEL;
     }
     el1.set(El1Reg::Far, address);
-    let syndrome = class << Syndrome::CLASS_SHIFT | cause.raw() & Syndrome::IL | status;
+    let kept = cause.raw() & (Syndrome::IL | ADDRESS_UNKNOWN);
+    let syndrome = class << Syndrome::CLASS_SHIFT | kept | status;
     let eased = status == status::EXTERNAL && el1.get(El1Reg::Sctlr2) & SCTLR2_EASE != 0;
     let entry = if eased {
         Entry::SError

@@ -59,7 +59,8 @@ impl Syndrome {
     pub const CLASS_SHIFT: u32 = 26;
     /// IL: the instruction has 4 bytes.
     pub const IL: u64 = 1 << 25;
-    const ISS: u64 = 0x1ff_ffff;
+    /// Bits 24 to 0.
+    pub const ISS: u64 = 0x1ff_ffff;
 
     /// From the register's value.
     pub const fn new(raw: u64) -> Self {
@@ -160,6 +161,10 @@ pub enum FaultStatus {
     Permission,
     /// The memory system reported an error.
     External,
+    /// The TLB holds two translations for one address.
+    TlbConflict,
+    /// An exclusive or atomic access to memory that has none.
+    ExclusiveOrAtomic,
     /// Anything else.
     Other(u8),
 }
@@ -177,6 +182,8 @@ impl Abort {
             // Levels -2 and -1, with FEAT_LPA2.
             0x29 | 0x2c => FaultStatus::AddressSize,
             0x2a | 0x2b => FaultStatus::Translation,
+            0x30 => FaultStatus::TlbConflict,
+            0x35 => FaultStatus::ExclusiveOrAtomic,
             other => FaultStatus::Other(other),
         }
     }

@@ -70,6 +70,8 @@ registers! {
     EsrEl2 = "S3_4_C5_C2_0";
     /// The syndrome of a virtual SError.
     VsesrEl2 = "S3_4_C5_C2_3";
+    /// What the guest has as DISR_EL1: an SError that an ESB instruction has deferred.
+    VdisrEl2 = "S3_4_C12_C1_1";
     /// The virtual address of a fault.
     FarEl2 = "S3_4_C6_C0_0";
     /// The guest physical page of a stage-2 fault.

@@ -6,6 +6,7 @@
 //!
 //! Source: Linux, arch/arm64/include/uapi/asm/kvm.h and ptrace.h; Arm ARM (DDI 0487), C5.2.18 "SPSR_EL1".
 
+use crate::arm64::{aarch32, exit::Syndrome};
 use kernel::prelude::*;
 
 /// General registers that an instruction can name: X0 to X30.
@@ -53,11 +54,17 @@ impl CoreRegs {
         }
     }
 
-    /// Goes on after the instruction of 4 bytes that was emulated. What PSTATE says of that instruction
+    /// Goes on after the instruction that was emulated, of which `syndrome` tells. What PSTATE says of that instruction
     /// alone ends with it.
-    pub fn skip_instruction(&mut self) {
-        self.pc = self.pc.wrapping_add(4);
-        self.pstate &= !(pstate::BTYPE | pstate::SS);
+    pub fn skip_instruction(&mut self, syndrome: Syndrome) {
+        if self.pstate & pstate::AARCH32 == 0 {
+            self.pc = self.pc.wrapping_add(4);
+            self.pstate &= !(pstate::BTYPE | pstate::SS);
+        } else {
+            let next = self.pc.wrapping_add(syndrome.instruction_bytes());
+            self.pc = next & u64::from(u32::MAX);
+            self.pstate = aarch32::advanced(self.pstate) & !pstate::SS;
+        }
     }
 
     /// Cuts registers to 32 bits where PSTATE says AArch32, since a VMM can write more: X0 to X14 and the PC.

@@ -24,7 +24,10 @@ use crate::{
         vcpu::Core,
     },
     bus::Handled,
-    host::cpu::{self, handle_pending_work, PreemptOff},
+    host::{
+        arm64::exceptions::stop_machine,
+        cpu::{self, handle_pending_work, PreemptOff},
+    },
     mmu::{entry::Access, Fault},
     run_page::{RunPage, UserExit},
     step_log,
@@ -69,6 +72,8 @@ pub enum Leave {
     Call(Call),
     /// The guest turns its caches on or off, or takes them for something that it can clean as a whole.
     CleanMemory,
+    /// An SError says that wrong data may be anywhere.
+    Uncontained(Syndrome),
     /// The VMM has to act.
     User(UserExit),
 }
@@ -115,6 +120,7 @@ impl Core {
                 mmu.for_each_leaf(|level, leaf| format.clean(&leaf, level));
                 Ok(None)
             }
+            Leave::Uncontained(syndrome) => stop_machine(syndrome.raw()),
             Leave::User(exit) => Ok(Some(exit)),
         }
     }
@@ -133,6 +139,11 @@ impl Core {
                 Ok(None)
             }
         }
+    }
+
+    /// Before the vCPU runs again its CPU flushes what it has cached of the guest's translations.
+    pub fn forget_translations(&mut self) {
+        self.moved = true;
     }
 
     /// A fault has been dealt with. What the processor has cached of a mapping with fewer rights is flushed; of no
@@ -158,9 +169,7 @@ impl Core {
                 mpidr: self.kept.get(Kept::Mpidr),
             },
         );
-        if self.hcr & hcr::VSE != 0 && self.host_ids().has_ras() {
-            registers::VsesrEl2::write(&here, self.serror);
-        }
+        self.enter_serror(&here);
         let signing = self.pointer_authentication();
         let allowed = self.allowed();
         self.vm.platform().newer.allow(&here, allowed);
@@ -192,9 +201,26 @@ impl Core {
 
         self.interrupts.leave(loaded.here());
         self.fpsimd.save(&loaded);
+        self.leave_serror(loaded.here());
         stage2.leave(loaded.here());
         loaded.leave(&mut self.el1);
         leave
+    }
+
+    /// The guest's own errors come into the processor: the syndrome of one that waits, and one that it has deferred.
+    fn enter_serror(&self, here: &PreemptOff) {
+        if self.host_ids().has_ras() {
+            registers::VsesrEl2::write(here, self.serror);
+            registers::VdisrEl2::write(here, self.kept.get(Kept::Disr));
+        }
+    }
+
+    /// What the guest has deferred leaves the processor.
+    fn leave_serror(&mut self, here: &PreemptOff) {
+        if self.host_ids().has_ras() {
+            self.kept.note_deferred(registers::VdisrEl2::read());
+            registers::VdisrEl2::write(here, 0);
+        }
     }
 
     /// The vCPU has come to this CPU. If it was elsewhere, or another vCPU of the VM was here, what the CPU has
@@ -253,9 +279,9 @@ impl Core {
                 PointerAuthentication::Present => self.el1.first_key(),
                 PointerAuthentication::Absent => None,
             };
-            let exit = enter::enter(&world, &mut self.regs, key);
+            let left = enter::enter(&world, &mut self.regs, key);
             self.counters.count(Event::Exit);
-            if let Some(leave) = handle::handle(self, loaded, &world, exit) {
+            if let Some(leave) = handle::handle(self, loaded, &world, left) {
                 break leave;
             }
         };

@@ -18,7 +18,9 @@ use crate::{
         platform::CacheType,
         processors::{Processor, Seat},
         pv_time::StolenTime,
+        registers::VsesrEl2,
         regs::CoreRegs,
+        serror::ISS_OWN,
         sysreg::{
             kept::KeptRegs,
             name::{CTR_EL0, MIDR_EL1},
@@ -260,8 +262,12 @@ impl Core {
         self.interrupts.index().is_some()
     }
 
-    /// The guest gets an SError.
+    /// The guest gets an SError, with a syndrome that tells nothing.
     pub fn raise_serror(&mut self, world: &InGuestWorld<'_>) {
+        self.serror = ISS_OWN;
+        if self.host_ids().has_ras() {
+            VsesrEl2::write(world.here(), ISS_OWN);
+        }
         self.hcr |= hcr::VSE;
         world.set_hcr(self.hcr);
     }

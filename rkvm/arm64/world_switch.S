@@ -4,8 +4,9 @@
  *
  * u64 rkvm_arm64_enter(struct core_regs *regs, u64 key[2])
  *
- * Enters the guest and returns how it was left, one of the RKVM_EXIT_ values below. All exceptions are masked;
- * HCR_EL2 and everything else that says what the guest may do is set.
+ * Enters the guest and returns how it was left, one of the RKVM_EXIT_ values below, and in the upper half DISR_EL1, if the
+ * guest has left an SError behind. All exceptions are masked; HCR_EL2 and everything else that says what the guest may do
+ * is set.
  *
  * Switched here: X0 to X30, SP_EL0 (the host's `current`), PC, PSTATE and the vectors of EL2; and, if key is not NULL,
  * APIAKey_EL1, by which the host's functions sign their return addresses. SP_EL2 stays: the guest cannot touch it, so
@@ -21,6 +22,9 @@
 #define RKVM_EXIT_IRQ		1
 #define RKVM_EXIT_SERROR	2
 #define RKVM_EXIT_ILLEGAL	3
+
+/* Where DISR_EL1 begins in the result. */
+#define DEFERRED_SHIFT		32
 
 #define REGS_X(n)	(8 * (n))
 #define REGS_SP_EL0	248
@@ -104,6 +108,8 @@ SYM_FUNC_START(rkvm_arm64_enter)
 
 /* From a vector: X0 and X1 are pushed, X1 is how the guest was left. */
 SYM_INNER_LABEL(rkvm_arm64_exit, SYM_L_LOCAL)
+	/* An SError that the guest has caused must not come when they are unmasked, as the host's. */
+	esb
 	ldr	x0, [sp, #PUSHED + FRAME_X18 + 8]
 	stp	x2, x3, [x0, #REGS_X(2)]
 	stp	x4, x5, [x0, #REGS_X(4)]
@@ -145,7 +151,13 @@ SYM_INNER_LABEL(rkvm_arm64_exit, SYM_L_LOCAL)
 	ALTERNATIVE(nop, SET_PSTATE_PAN(1), ARM64_HAS_PAN)
 	ALTERNATIVE(nop, SET_PSTATE_DIT(1), ARM64_HAS_DIT)
 	isb
-	mov	x0, x1
+	mov	w0, w1
+alternative_if ARM64_HAS_RAS_EXTN
+	mrs_s	x1, SYS_DISR_EL1
+	cbz	x1, .Lreturn
+	msr_s	SYS_DISR_EL1, xzr
+	orr	x0, x0, x1, lsl #DEFERRED_SHIFT
+alternative_else_nop_endif
 
 .Lreturn:
 	ldr	x18, [sp, #FRAME_X18]

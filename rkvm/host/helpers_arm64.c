@@ -39,6 +39,11 @@ notrace void rkvm_unmask_exceptions(void)
 	local_daif_restore(DAIF_PROCCTX_NOIRQ);
 }
 
+__noreturn void rkvm_stop_machine(u64 syndrome)
+{
+	panic("rust_kvm: an SError while a guest ran, which is not contained: ESR 0x%llx", syndrome);
+}
+
 /* By line; the barrier orders it before what is mapped next. */
 void rkvm_clean_to_memory(void *start, unsigned long size)
 {

@@ -24,7 +24,7 @@ pub fn hvc(core: &mut Core, syndrome: Syndrome) -> Option<Leave> {
 
 /// SMC, which traps before it is executed. Only immediate 0 is a call.
 pub fn smc(core: &mut Core, syndrome: Syndrome) -> Option<Leave> {
-    core.regs.skip_instruction();
+    core.regs.skip_instruction(syndrome);
     if syndrome.immediate() != 0 {
         core.set_results(Results::NOT_SUPPORTED);
         return None;

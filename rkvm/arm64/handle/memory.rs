@@ -37,8 +37,22 @@ pub fn abort(
     let iss = Abort::from(syndrome.iss());
     let far = FarEl2::read();
     let fault = iss.fault();
-    if let FaultStatus::External | FaultStatus::Other(_) = fault {
-        return refuse(core, loaded, syndrome, far, status::EXTERNAL);
+    match fault {
+        FaultStatus::External | FaultStatus::Other(_) => {
+            return refuse(core, loaded, syndrome, far, status::EXTERNAL);
+        }
+        FaultStatus::ExclusiveOrAtomic => {
+            return refuse(core, loaded, syndrome, far, status::EXCLUSIVE_OR_ATOMIC);
+        }
+        FaultStatus::TlbConflict => {
+            // The guest has changed its tables without the steps between; it gets what they say now.
+            core.forget_translations();
+            return Some(Leave::Reload);
+        }
+        FaultStatus::AddressSize
+        | FaultStatus::Translation
+        | FaultStatus::AccessFlag
+        | FaultStatus::Permission => (),
     }
     let Some(page) = page(loaded, world, iss, far) else {
         // The guest has changed its own tables meanwhile: it will fault again.
@@ -53,16 +67,16 @@ pub fn abort(
     }
     let fetch = syndrome.class() == Class::InstructionAbort;
     let walk = iss.table_walk().into_bool();
-    let wanted = if walk {
-        // The processor updates the guest's tables only where it may read them.
-        if fault == FaultStatus::Permission {
-            Access::WRITE
-        } else {
-            Access::READ
-        }
-    } else if fetch {
+    // The processor updates the guest's tables only where it may read them; and for maintenance a line is looked for,
+    // by some processors where it could be written alone.
+    let writes = if walk || iss.maintenance().into_bool() {
+        fault == FaultStatus::Permission
+    } else {
+        iss.write().into_bool()
+    };
+    let wanted = if fetch && !walk {
         Access::EXECUTE
-    } else if iss.write().into_bool() && !iss.maintenance().into_bool() {
+    } else if writes {
         Access::WRITE
     } else {
         Access::READ

@@ -80,7 +80,7 @@ pub fn trapped(
         }
         Effect::Debugging => {
             // The processor's debug registers are loaded when a section begins.
-            core.regs.skip_instruction();
+            core.regs.skip_instruction(syndrome);
             return Some(Leave::Reload);
         }
         Effect::Sgi(sgi, value) if core.has_gic() => {
@@ -109,7 +109,7 @@ pub fn trapped(
     if operation == Operation::Read {
         core.regs.set(general, read);
     }
-    core.regs.skip_instruction();
+    core.regs.skip_instruction(syndrome);
     leave
 }
 

@@ -9,6 +9,7 @@ use crate::{
         device_access::Pending,
         exception::{self, status, Aborted},
         exit::Syndrome,
+        serror::ISS_OWN,
         traps::hcr,
         vcpu::Core,
     },
@@ -18,8 +19,6 @@ use kernel::prelude::*;
 
 /// The syndrome of an SError: bits 24 to 0.
 const ISS: u64 = 0x1ff_ffff;
-/// A syndrome that the processor's maker defines: what a guest gets where the VMM gives none.
-const ISS_OWN: u64 = 1 << 24;
 
 /// KVM_GET_VCPU_EVENTS.
 pub fn get(core: &Core) -> uapi::kvm_vcpu_events {

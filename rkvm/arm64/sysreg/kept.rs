@@ -130,6 +130,11 @@ impl KeptRegs {
         Ok(())
     }
 
+    /// What the guest has in DISR_EL1, which it does not trap for.
+    pub fn note_deferred(&mut self, disr: u64) {
+        *self.slot(Kept::Disr) = disr;
+    }
+
     /// A write to OSLAR_EL1.
     pub fn lock_os(&mut self, value: u64) {
         let lock = self.slot(Kept::OsLock);

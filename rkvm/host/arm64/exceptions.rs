@@ -15,6 +15,12 @@ pub fn mask(_irq_off: &IrqOff<'_>) {
     unsafe { bindings::rkvm_mask_exceptions() };
 }
 
+/// Stops the machine, for an SError of this syndrome that says that wrong data may be anywhere.
+pub fn stop_machine(syndrome: u64) -> ! {
+    // SAFETY: any context will do; it does not return.
+    unsafe { bindings::rkvm_stop_machine(syndrome) }
+}
+
 /// Unmasks all but interrupts.
 #[inline]
 pub fn unmask(_irq_off: &IrqOff<'_>) {

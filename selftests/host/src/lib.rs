@@ -21,6 +21,7 @@ pub mod stats;
 pub mod types;
 
 pub mod arm64 {
+    pub mod aarch32;
     pub mod el1;
     pub mod exception;
     pub mod exit;
@@ -33,6 +34,7 @@ pub mod arm64 {
     pub mod pv_time;
     pub mod regs;
     pub mod routing;
+    pub mod serror;
     pub mod smccc;
     pub mod stage2;
     pub mod sve;

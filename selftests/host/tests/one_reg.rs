@@ -5,6 +5,7 @@
 use kernel::error::code::{EINVAL, ENOENT};
 use proptest::prelude::*;
 
+use rkvm_host::arm64::exit::Syndrome;
 use rkvm_host::arm64::one_reg::{FirmwareReg, OneReg, CACHES};
 use rkvm_host::arm64::regs::{pstate, CoreReg, CoreRegs};
 use rkvm_host::arm64::sve::ScalableReg;
@@ -169,7 +170,7 @@ fn an_emulated_instruction_ends_its_step() {
     let mut regs = CoreRegs::RESET;
     regs.pc = u64::MAX - 3;
     regs.pstate |= pstate::SS | pstate::BTYPE;
-    regs.skip_instruction();
+    regs.skip_instruction(Syndrome::new(Syndrome::IL));
     assert_eq!((regs.pc, regs.pstate), (0, pstate::RESET));
 }
 
