@@ -34,6 +34,7 @@ mod bus;
 mod coalesced;
 mod device;
 mod dirty_log;
+mod gsi_routing;
 mod halt;
 mod halt_poll;
 mod host;

@@ -5,7 +5,11 @@
 // UNSAFETY: says which bindgen types are plain data.
 #![expect(unsafe_code)]
 
-use crate::{host::bindings as uapi, mmu::ClearRequest};
+use crate::{
+    gsi_routing::{RoutingEntry, MAX_ROUTES},
+    host::bindings as uapi,
+    mmu::ClearRequest,
+};
 use kernel::{
     prelude::*,
     transmute::{AsBytes, FromBytes},
@@ -44,6 +48,7 @@ plain!(
     uapi::kvm_enable_cap,
     uapi::kvm_create_device,
     uapi::kvm_device_attr,
+    RoutingEntry,
 );
 
 #[cfg(CONFIG_ARM64)]
@@ -57,7 +62,6 @@ plain!(
     uapi::kvm_msi,
     uapi::kvm_arm_device_addr,
     uapi::kvm_arm_counter_offset,
-    crate::arm64::routing::RoutingEntry,
     uapi::kvm_smccc_filter,
     uapi::reg_mask_range,
 );
@@ -86,7 +90,6 @@ plain!(
     crate::x86::ioapic::IoapicState,
     crate::x86::pic::PicState,
     crate::x86::pit::PitState,
-    crate::x86::routing::RoutingEntry,
     [crate::x86::pit::ChannelState; 3],
     crate::x86::cpuid::CpuidEntry,
 );
@@ -192,6 +195,17 @@ impl UserAddress {
             values.push(reader.read::<Bytes<T>>()?.0, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(values)
+    }
+
+    /// Copies the entries of KVM_SET_GSI_ROUTING in. `EINVAL` for flags, or too many.
+    pub fn read_routing(self) -> Result<KVVec<RoutingEntry>> {
+        let count: u32 = self.read()?;
+        let flags: u32 = self.offset(size_of::<u32>()).read()?;
+        if count > MAX_ROUTES || flags != 0 {
+            return Err(EINVAL);
+        }
+        self.offset(size_of::<uapi::kvm_irq_routing>())
+            .read_array(count as usize)
     }
 
     /// Copies values out, one after the other.

@@ -10,7 +10,6 @@ use crate::{
         id_regs::HostIds,
         newer_features::NewerFeatures,
         registers::{AidrEl1, MidrEl1, RevidrEl1},
-        routing,
         running_timers::PhysicalPpis,
         stage2::MemoryType,
         sve::VectorLengths,
@@ -21,6 +20,7 @@ use crate::{
         vtcr::{root_shape, AccessFlag, GuestCaches, InstructionCaches, Stage2Caps},
         MAX_VCPUS, MAX_VCPU_ID,
     },
+    gsi_routing::MAX_ROUTES,
     host::{
         arm64::{caches, features, guest_irqs::GuestIrqs, neon},
         bindings as uapi, cpu, not_supported,
@@ -196,7 +196,7 @@ impl Platform {
             | uapi::KVM_CAP_IRQCHIP
             | uapi::KVM_CAP_SIGNAL_MSI
             | uapi::KVM_CAP_MSI_DEVID => 1,
-            uapi::KVM_CAP_IRQ_ROUTING => routing::MAX_ROUTES as isize,
+            uapi::KVM_CAP_IRQ_ROUTING => MAX_ROUTES as isize,
             uapi::KVM_CAP_ONE_REG
             | uapi::KVM_CAP_ARM_PSCI
             | uapi::KVM_CAP_ARM_PSCI_0_2

@@ -6,47 +6,11 @@
 //!
 //! Source: Linux Documentation/virt/kvm/api.rst, 4.52 KVM_SET_GSI_ROUTING.
 
-use crate::arm64::vgic::gic::intid::{Intid, PRIVATE, SPI_END};
+use crate::{
+    arm64::vgic::gic::intid::{Intid, PRIVATE, SPI_END},
+    gsi_routing::{table_len, Destination, Message, RoutingEntry},
+};
 use kernel::prelude::*;
-
-/// The number of GSIs, and of entries that a table can be made of (`KVM_CAP_IRQ_ROUTING`).
-pub const MAX_ROUTES: u32 = 4096;
-
-/// `kvm_irq_routing_entry.type`.
-mod kind {
-    pub(super) const IRQCHIP: u32 = 1;
-    pub(super) const MSI: u32 = 2;
-}
-
-/// KVM_MSI_VALID_DEVID: the entry says which device sends the message.
-const VALID_DEVID: u32 = 1 << 0;
-
-/// `struct kvm_irq_routing_entry`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct RoutingEntry {
-    /// The GSI.
-    pub gsi: u32,
-    /// What kind of destination: KVM_IRQ_ROUTING_*.
-    pub kind: u32,
-    /// Flags of that kind.
-    pub flags: u32,
-    /// Not used.
-    pub pad: u32,
-    /// The destination: chip and pin; or the address's lower half, its upper half, the data, and the device.
-    pub destination: [u32; 8],
-}
-
-/// A message: a device's write to the doorbell of an ITS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Where the device writes.
-    pub address: u64,
-    /// What it writes: the number of the event.
-    pub data: u32,
-    /// Which device it is, if that is told.
-    pub device: Option<u32>,
-}
 
 /// Where a GSI goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,16 +46,7 @@ impl Routes {
     /// The table of KVM_SET_GSI_ROUTING. `EINVAL`: too many entries; a GSI, pin, chip, kind or flag that does not
     /// exist; a second entry for a GSI. `ENOMEM`.
     pub fn from_entries(entries: &[RoutingEntry]) -> Result<Self> {
-        if entries.len() > MAX_ROUTES as usize {
-            return Err(EINVAL);
-        }
-        let Some(last) = entries.iter().map(|entry| entry.gsi).max() else {
-            return Ok(Self::new());
-        };
-        if last >= MAX_ROUTES {
-            return Err(EINVAL);
-        }
-        let count = (last as usize).saturating_add(1);
+        let count = table_len(entries)?;
         let mut routes = KVVec::from_elem(Route::None, count, GFP_KERNEL_ACCOUNT)?;
         for entry in entries {
             let route = routes.get_mut(entry.gsi as usize).ok_or(EINVAL)?;
@@ -104,21 +59,13 @@ impl Routes {
     }
 
     fn route(entry: &RoutingEntry) -> Result<Route> {
-        let [first, second, third, fourth, ..] = entry.destination;
-        match entry.kind {
-            kind::IRQCHIP if entry.flags == 0 => {
-                const PINS: u32 = SPI_END - PRIVATE;
-                if first != 0 || second >= PINS {
-                    return Err(EINVAL);
-                }
-                Ok(Route::Spi(Intid::new(PRIVATE.wrapping_add(second))))
+        const PINS: u32 = SPI_END - PRIVATE;
+        match entry.decode()? {
+            Destination::Pin { chip: 0, number } if number < PINS => {
+                Ok(Route::Spi(Intid::new(PRIVATE.wrapping_add(number))))
             }
-            kind::MSI if entry.flags & !VALID_DEVID == 0 => Ok(Route::Message(Message {
-                address: u64::from(second) << 32 | u64::from(first),
-                data: third,
-                device: (entry.flags & VALID_DEVID != 0).then_some(fourth),
-            })),
-            _ => Err(EINVAL),
+            Destination::Pin { .. } => Err(EINVAL),
+            Destination::Message(message) => Ok(Route::Message(message)),
         }
     }
 

@@ -3,6 +3,7 @@
 //! The processors' VMX, from module load to unload.
 
 use crate::{
+    gsi_routing::MAX_ROUTES,
     host::{
         bindings as uapi,
         cpu::{self, PerCpu, PerCpuRegistration, PreemptOff},
@@ -30,7 +31,6 @@ use crate::{
         guest_debug, interrupts, ioctl,
         msr::{self, speculation::Support, FeatureMsrs},
         regs::Xcr0,
-        routing,
         shared_msrs::HostMsrs,
         vm_settings, MAX_VCPUS, MAX_VCPU_ID,
     },
@@ -313,7 +313,7 @@ impl Platform {
             | uapi::KVM_CAP_SPLIT_IRQCHIP
             | uapi::KVM_CAP_SET_BOOT_CPU_ID
             | uapi::KVM_CAP_TSC_DEADLINE_TIMER => isize::from(self.has_local_apics()),
-            uapi::KVM_CAP_IRQ_ROUTING if self.has_local_apics() => routing::MAX_ROUTES as isize,
+            uapi::KVM_CAP_IRQ_ROUTING if self.has_local_apics() => MAX_ROUTES as isize,
             uapi::KVM_CAP_DISABLE_QUIRKS2 => vm_settings::QUIRKS as isize,
             uapi::KVM_CAP_X86_APIC_BUS_CYCLES_NS if self.has_local_apics() => {
                 interrupts::BUS_CYCLE_NS as isize

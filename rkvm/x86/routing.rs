@@ -9,18 +9,10 @@
 
 use kernel::prelude::*;
 
+use crate::gsi_routing::{table_len, Destination, RoutingEntry};
 use crate::x86::line::VectorSet;
 use crate::x86::message::{Broadcast, Message, MsiFormat, Trigger};
 use crate::x86::{ioapic, pic};
-
-/// The number of GSIs, and of entries that a table can be made of (`KVM_CAP_IRQ_ROUTING`).
-pub const MAX_ROUTES: u32 = 4096;
-
-/// `kvm_irq_routing_entry.type`.
-mod kind {
-    pub(super) const IRQCHIP: u32 = 1;
-    pub(super) const MSI: u32 = 2;
-}
 
 /// `kvm_irq_routing_irqchip.irqchip`, also `kvm_irqchip.chip_id`.
 mod chip {
@@ -29,39 +21,8 @@ mod chip {
     pub(super) const IOAPIC: u32 = 2;
 }
 
-/// KVM_MSI_VALID_DEVID: a flag of MSI entries that means nothing on x86.
-const MSI_VALID_DEVID: u32 = 1 << 0;
 /// Bits of an MSI's upper address half that must be 0 where it holds a part of the destination.
-const EXTENDED_RESERVED: u32 = 0xff;
-
-/// `struct kvm_irq_routing_entry`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct RoutingEntry {
-    /// The GSI.
-    pub gsi: u32,
-    /// What kind of destination: KVM_IRQ_ROUTING_*.
-    pub kind: u32,
-    /// Flags of that kind.
-    pub flags: u32,
-    /// Not used.
-    pub pad: u32,
-    /// The destination: chip and pin; or the address's lower half, its upper half, and the data.
-    pub destination: [u32; 8],
-}
-
-impl RoutingEntry {
-    /// A pin of one of the three chips.
-    const fn pin(gsi: u32, chip: u32, pin: u32) -> Self {
-        Self {
-            gsi,
-            kind: kind::IRQCHIP,
-            flags: 0,
-            pad: 0,
-            destination: [chip, pin, 0, 0, 0, 0, 0, 0],
-        }
-    }
-}
+const EXTENDED_RESERVED: u64 = 0xff << u32::BITS;
 
 /// Which interrupt controllers are the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,16 +135,7 @@ impl Routes {
         irqchip: Irqchip,
         format: MsiFormat,
     ) -> Result<Self> {
-        if entries.len() > MAX_ROUTES as usize {
-            return Err(EINVAL);
-        }
-        let Some(last) = entries.iter().map(|entry| entry.gsi).max() else {
-            return Ok(Self::new());
-        };
-        if last >= MAX_ROUTES {
-            return Err(EINVAL);
-        }
-        let count = (last as usize).saturating_add(1);
+        let count = table_len(entries)?;
         let mut table = Self {
             routes: KVVec::from_elem(Route::None, count, GFP_KERNEL_ACCOUNT)?,
             ..Self::new()
@@ -196,16 +148,15 @@ impl Routes {
 
     fn add(&mut self, entry: &RoutingEntry, irqchip: Irqchip, format: MsiFormat) -> Result {
         let route = self.routes.get_mut(entry.gsi as usize).ok_or(EINVAL)?;
-        let [first, second, third, ..] = entry.destination;
-        match (entry.kind, irqchip) {
-            (kind::IRQCHIP, Irqchip::Full) if entry.flags == 0 => {
+        match (entry.decode()?, irqchip) {
+            (Destination::Pin { chip, number }, Irqchip::Full) => {
                 let mut wires = match *route {
                     Route::None => Wires::default(),
                     Route::Wires(wires) => wires,
                     Route::Msi { .. } => return Err(EINVAL),
                 };
-                let input = u8::try_from(second).map_err(|_| EINVAL)?;
-                let (wire, pin, gsis) = match first {
+                let input = u8::try_from(number).map_err(|_| EINVAL)?;
+                let (wire, pin, gsis) = match chip {
                     chip::PIC_MASTER => {
                         let pin = pic::Which::Master.pin_of(input).ok_or(EINVAL)?;
                         (&mut wires.master, pin, &mut self.pics[..])
@@ -224,18 +175,16 @@ impl Routes {
                 *gsi = entry.gsi as u16;
                 *route = Route::Wires(wires);
             }
-            (kind::MSI, _) if entry.flags & !MSI_VALID_DEVID == 0 => {
+            (Destination::Message(message), _) => {
+                let (address, data) = (message.address, message.data);
                 if *route != Route::None
-                    || format == MsiFormat::Extended && second & EXTENDED_RESERVED != 0
+                    || format == MsiFormat::Extended && address & EXTENDED_RESERVED != 0
                 {
                     return Err(EINVAL);
                 }
-                *route = Route::Msi {
-                    address: u64::from(second) << u32::BITS | u64::from(first),
-                    data: third,
-                };
+                *route = Route::Msi { address, data };
             }
-            _ => return Err(EINVAL),
+            (Destination::Pin { .. }, Irqchip::Split) => return Err(EINVAL),
         }
         Ok(())
     }

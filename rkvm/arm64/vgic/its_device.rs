@@ -22,9 +22,9 @@ use super::{
     Claim, Vgic,
 };
 use crate::{
-    arm64::routing::Message,
     bus::Handled,
     device::{Attribute, Request},
+    gsi_routing::Message,
     host::{bindings as uapi, cpu, irq_lock::IrqLock},
     types::Gpa,
 };

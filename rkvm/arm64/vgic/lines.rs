@@ -12,7 +12,8 @@ use super::{
     Vgic,
 };
 use crate::{
-    arm64::routing::{Message, Route, Routes, RoutingEntry, MAX_ROUTES},
+    arm64::routing::{Route, Routes},
+    gsi_routing::Message,
     host::bindings as uapi,
     irqfd::{IrqSink, Resamplers},
     uapi::UserAddress,
@@ -91,17 +92,13 @@ impl Vgic {
         })
     }
 
-    /// KVM_SET_GSI_ROUTING. `EINVAL` without a GIC in the kernel, for flags, and as [`Routes::from_entries`] has it.
+    /// KVM_SET_GSI_ROUTING. `EINVAL` without a GIC in the kernel, and as [`UserAddress::read_routing`] and
+    /// [`Routes::from_entries`] have it.
     pub fn set_routing(&self, argument: UserAddress) -> Result {
-        let count: u32 = argument.read()?;
-        let flags: u32 = argument.offset(size_of::<u32>()).read()?;
-        if !self.is_created() || count > MAX_ROUTES || flags != 0 {
+        if !self.is_created() {
             return Err(EINVAL);
         }
-        let entries = argument
-            .offset(size_of::<uapi::kvm_irq_routing>())
-            .read_array::<RoutingEntry>(count as usize)?;
-        let routes = Routes::from_entries(&entries)?;
+        let routes = Routes::from_entries(&argument.read_routing()?)?;
         let old = core::mem::replace(&mut *self.routes.lock(), routes);
         drop(old);
         Ok(())

@@ -7,6 +7,7 @@ use super::{
     Interrupts, Kind,
 };
 use crate::{
+    gsi_routing::MAX_ROUTES,
     host::{bindings as uapi, timer},
     uapi::UserAddress,
     vm::Vm,
@@ -15,7 +16,7 @@ use crate::{
         message::MsiFormat,
         pic::Which,
         pit::{Pit, PitState, Reinject},
-        routing::{self, Irqchip, Routes, RoutingEntry},
+        routing::{Irqchip, Routes},
     },
 };
 use kernel::prelude::*;
@@ -136,7 +137,7 @@ pub fn enable_split(vm: &Vm, pins: u64) -> Result {
     }
     let pins = u32::try_from(pins)
         .ok()
-        .filter(|pins| *pins <= routing::MAX_ROUTES)
+        .filter(|pins| *pins <= MAX_ROUTES)
         .ok_or(EINVAL)?;
     vm.before_vcpus(EEXIST, || {
         if interrupts.kind() != Kind::Userspace {
@@ -282,22 +283,15 @@ fn signal_msi(interrupts: &Interrupts, argument: UserAddress) -> Result<isize> {
     })
 }
 
-/// KVM_SET_GSI_ROUTING. `EINVAL` without local APICs in the kernel, for flags, and as
-/// [`Routes::from_entries`] has it.
+/// KVM_SET_GSI_ROUTING. `EINVAL` without local APICs in the kernel, and as [`UserAddress::read_routing`] and
+/// [`Routes::from_entries`] have it.
 fn set_routing(interrupts: &Interrupts, argument: UserAddress) -> Result {
-    let count: u32 = argument.read()?;
-    let flags: u32 = argument.offset(size_of::<u32>()).read()?;
     let irqchip = match interrupts.kind() {
         Kind::Userspace => return Err(EINVAL),
         Kind::Split => Irqchip::Split,
         Kind::Full => Irqchip::Full,
     };
-    if count > routing::MAX_ROUTES || flags != 0 {
-        return Err(EINVAL);
-    }
-    let entries = argument
-        .offset(size_of::<uapi::kvm_irq_routing>())
-        .read_array::<RoutingEntry>(count as usize)?;
+    let entries = argument.read_routing()?;
     let format = interrupts.settings.msi_format();
     interrupts.set_routes(Routes::from_entries(&entries, irqchip, format)?)
 }

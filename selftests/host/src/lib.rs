@@ -14,6 +14,7 @@ extern crate kernel as pin_init;
 pub mod bus;
 pub mod coalesced;
 pub mod dirty_log;
+pub mod gsi_routing;
 pub mod halt_poll;
 pub mod ioeventfd;
 pub mod memslot;

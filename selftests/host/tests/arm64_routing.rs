@@ -3,8 +3,9 @@
 //! GSI routing of arm64, against KVM's API documentation.
 
 use kernel::prelude::*;
-use rkvm_host::arm64::routing::{Message, Route, Routes, RoutingEntry};
+use rkvm_host::arm64::routing::{Route, Routes};
 use rkvm_host::arm64::vgic::gic::intid::Intid;
+use rkvm_host::gsi_routing::{Message, RoutingEntry};
 
 fn pin(gsi: u32, chip: u32, pin: u32) -> RoutingEntry {
     RoutingEntry {

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use kernel::prelude::*;
 use proptest::prelude::*;
 
+use rkvm_host::gsi_routing::{RoutingEntry, MAX_ROUTES};
 use rkvm_host::x86::message::MsiFormat;
-use rkvm_host::x86::routing::{Chip, Irqchip, Route, Routes, RoutingEntry, MAX_ROUTES};
+use rkvm_host::x86::routing::{Chip, Irqchip, Route, Routes};
 
 const IRQCHIP: u32 = 1;
 const MSI: u32 = 2;

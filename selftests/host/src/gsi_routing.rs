@@ -1,0 +1,1 @@
+../../../rkvm/gsi_routing.rs
