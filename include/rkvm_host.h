@@ -148,6 +148,8 @@ bool rkvm_cache_type_shown(void);
 bool rkvm_kvm_node_taken(void);
 int rkvm_guest_irqs_request(void);
 void rkvm_guest_irqs_free(void);
+void rkvm_note_branch_history(void);
+bool rkvm_stage2_sets_access_flags(void);
 void rkvm_guest_irqs_enable(void);
 void rkvm_guest_irqs_disable(void);
 u8 rkvm_guest_timer_number(unsigned int timer);

@@ -78,7 +78,7 @@ impl Stage2Caps {
         Self {
             pa_range: field(mmfr0, 0),
             vmid_bits: if field(mmfr1, 4) == 2 { 16 } else { 8 },
-            access_flag: if field(mmfr1, 0) >= 1 {
+            access_flag: if field(mmfr1, 0) >= 1 && features::sets_access_flags() {
                 AccessFlag::Hardware
             } else {
                 AccessFlag::Software

@@ -77,6 +77,8 @@ pub mod hcr {
     pub const FWB: u64 = 1 << 46;
     /// Cache identification registers but CTR_EL0 trap.
     pub const TID4: u64 = 1 << 49;
+    /// GMID_EL1, of memory tags, traps.
+    pub const TID5: u64 = 1 << 58;
 
     /// What every guest runs with.
     pub const GUEST: u64 = VM
@@ -100,7 +102,8 @@ pub mod hcr {
         | E2H
         | TLOR
         | TERR
-        | TEA;
+        | TEA
+        | TID5;
 }
 
 /// Bits of CPTR_EL2 with HCR_EL2.E2H set, the layout of CPACR_EL1.

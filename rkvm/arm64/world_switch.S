@@ -43,6 +43,12 @@
 /* What a vector pushes. */
 #define PUSHED		16
 
+/* rkvm_arm64_branch_history in rkvm/host/branch_history_arm64.c */
+#define HISTORY_BRANCHES	0
+#define HISTORY_FUNCTION	8
+/* Does nothing on processors that do not have it. */
+#define HINT_CLRBHB	22
+
 /* PSTATE.IL in SPSR_EL2: the exception return was illegal. */
 #define SPSR_IL_BIT	20
 
@@ -110,6 +116,29 @@ SYM_FUNC_START(rkvm_arm64_enter)
 SYM_INNER_LABEL(rkvm_arm64_exit, SYM_L_LOCAL)
 	/* An SError that the guest has caused must not come when they are unmasked, as the host's. */
 	esb
+	/* The host must not speculate by what the guest has trained branch predictors to. */
+alternative_if_not ARM64_SPECTRE_BHB
+	b	5f
+alternative_else_nop_endif
+	adr_l	x0, rkvm_arm64_branch_history
+	ldr	x0, [x0, #HISTORY_BRANCHES]
+4:
+	b	. + 4
+	subs	x0, x0, #1
+	b.ne	4b
+	sb
+	hint	#HINT_CLRBHB
+	adr_l	x0, rkvm_arm64_branch_history
+	ldr	x0, [x0, #HISTORY_FUNCTION]
+	cbz	x0, 6f
+	stp	x2, x3, [sp, #-PUSHED]!
+	str	x1, [sp, #-PUSHED]!
+	smc	#0
+	ldr	x1, [sp], #PUSHED
+	ldp	x2, x3, [sp], #PUSHED
+6:
+	sb
+5:
 	ldr	x0, [sp, #PUSHED + FRAME_X18 + 8]
 	stp	x2, x3, [x0, #REGS_X(2)]
 	stp	x4, x5, [x0, #REGS_X(4)]

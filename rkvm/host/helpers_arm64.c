@@ -137,6 +137,12 @@ u64 rkvm_sanitised_register(u32 op0, u32 op1, u32 crn, u32 crm, u32 op2)
 	return read_sanitised_ftr_reg(sys_reg(op0, op1, crn, crm, op2));
 }
 
+/* Whether processors that can set access flags may be let to. */
+bool rkvm_stage2_sets_access_flags(void)
+{
+	return !cpus_have_final_cap(ARM64_WORKAROUND_AMPERE_AC03_CPU_38);
+}
+
 bool rkvm_kernel_at_el2(void)
 {
 	return is_kernel_in_hyp_mode();

@@ -20,6 +20,12 @@ pub fn sanitised(register: SysReg) -> u64 {
     unsafe { bindings::rkvm_sanitised_register(op0, op1, crn, crm, op2) }
 }
 
+/// Whether a processor that can set access flags of stage 2 does it right (erratum AC03_CPU_38 of AmpereOne).
+pub fn sets_access_flags() -> bool {
+    // SAFETY: reads a flag that is fixed after boot.
+    unsafe { bindings::rkvm_stage2_sets_access_flags() }
+}
+
 /// Whether the kernel itself runs at EL2, which only VHE allows.
 pub fn is_kernel_at_el2() -> bool {
     // SAFETY: reads CurrentEL.

@@ -19,13 +19,16 @@ use kernel::prelude::*;
 const VIRTUAL: u32 = 0;
 const PHYSICAL: u32 = 1;
 
-/// Enables them on a CPU.
+/// Enables them on a CPU, and notes what guests' exits have to do there.
 struct OnEachCpu;
 
 impl PerCpu for OnEachCpu {
     fn online() -> Result {
         // SAFETY: called on the CPU in question, while the interrupts are requested.
-        unsafe { bindings::rkvm_guest_irqs_enable() };
+        unsafe {
+            bindings::rkvm_note_branch_history();
+            bindings::rkvm_guest_irqs_enable();
+        }
         Ok(())
     }
 
