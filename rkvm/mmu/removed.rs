@@ -110,7 +110,8 @@ impl<F: EntryFormat, M: TableMemory> Iterator for Pages<F, M> {
         // The first entry is the link; the table that it once pointed to is in the chain already.
         self.chain = links.next().and_then(decode_link);
         if let Some(below) = level.below() {
-            for link in links {
+            // Most entries are empty, and need no closer look.
+            for link in links.filter(|link| *link != 0) {
                 if let Entry::Table(child) = F::from_raw(link).classify(level) {
                     push::<F, M>(
                         &self.memory,
