@@ -112,6 +112,7 @@ pub enum UserExit {
     )]
     Hypercall { function: u64, flags: u64 },
     /// KVM_EXIT_INTERNAL_ERROR with its data words.
+    #[cfg(CONFIG_X86_64)]
     InternalError {
         suberror: u32,
         data: [u64; 4],
@@ -378,6 +379,7 @@ impl RunPage {
                     addr_of_mut!((*hypercall).__bindgen_anon_1.flags).write_volatile(flags);
                     uapi::KVM_EXIT_HYPERCALL
                 }
+                #[cfg(CONFIG_X86_64)]
                 UserExit::InternalError {
                     suberror,
                     data,

@@ -13,7 +13,7 @@ use crate::{
         mmio::{ByteOrder, Direction, RegisterAccess},
         run::FaultInfo,
         vcpu::Core,
-        vgic::mmio::{Access, Context},
+        vgic::mmio::{Access, Context, Served},
     },
     bus::{Handled, Space},
     host::not_implemented,
@@ -31,35 +31,69 @@ pub enum Pending {
     Mmio(RegisterAccess, Syndrome),
 }
 
+/// Who an access to a device is for.
+pub enum Answer {
+    /// A device in the kernel, which has taken it: the instruction is done.
+    Done,
+    /// It is not known yet: it takes process context.
+    Later,
+    /// The VMM.
+    Vmm(UserExit),
+}
+
 impl Core {
-    /// An access that stage 2 finds no memory for. If a device in the kernel takes it, the instruction is done.
-    pub fn access_device(&mut self, loaded: &Loaded, fault: &FaultInfo) -> Handled {
+    /// An access that stage 2 finds no memory for.
+    pub fn access_device(&mut self, loaded: &Loaded, fault: &FaultInfo) -> Answer {
         let iss = Abort::from(fault.syndrome.iss());
         let is_data = Aborted::of(fault.syndrome) == Aborted::Data;
-        if !is_data || iss.table_walk().into_bool() {
-            return Handled::No;
+        if !is_data || iss.table_walk().into_bool() || iss.maintenance().into_bool() {
+            return Answer::Later;
         }
         let order = ByteOrder::of_guest(self.regs.pstate, loaded.get(El1Reg::Sctlr));
         let Some(access) = RegisterAccess::from_abort(iss, order) else {
-            return Handled::No;
+            return Answer::Later;
         };
-        let mut handled = self.access_gic(fault.gpa, &access, Context::Atomic);
-        if handled == Handled::No && access.direction == Direction::Store {
-            let data = access.stored(self.regs.get(access.register));
-            let data = data.get(..access.bytes).unwrap_or(&data);
-            handled = self
-                .io
-                .write(loaded.here(), Space::Memory, fault.gpa.raw(), data);
+        match self.access_gic(fault.gpa, &access, Context::Atomic) {
+            Served::Done => (),
+            Served::Later => return Answer::Later,
+            Served::Elsewhere if self.write_bus(loaded, fault.gpa, &access) == Handled::Yes => (),
+            Served::Elsewhere if self.vm.arch().vgic().has_its_at(fault.gpa) => {
+                return Answer::Later
+            }
+            Served::Elsewhere => return Answer::Vmm(self.ask_vmm(fault, access)),
         }
-        if handled == Handled::Yes {
-            self.counters.count(Event::MmioInKernel);
-            self.regs.skip_instruction(fault.syndrome);
+        self.counters.count(Event::MmioInKernel);
+        self.regs.skip_instruction(fault.syndrome);
+        Answer::Done
+    }
+
+    /// Lets eventfds and coalesced zones take a store.
+    fn write_bus(&mut self, loaded: &Loaded, gpa: Gpa, access: &RegisterAccess) -> Handled {
+        if access.direction == Direction::Load {
+            return Handled::No;
         }
-        handled
+        let data = access.stored(self.regs.get(access.register));
+        let data = data.get(..access.bytes).unwrap_or(&data);
+        self.io.write(loaded.here(), Space::Memory, gpa.raw(), data)
+    }
+
+    /// The exit by which the VMM is to carry an access out.
+    fn ask_vmm(&mut self, fault: &FaultInfo, access: RegisterAccess) -> UserExit {
+        self.counters.count(Event::MmioExit);
+        self.pending = Pending::Mmio(access, fault.syndrome);
+        let (gpa, len) = (fault.gpa, access.bytes);
+        match access.direction {
+            Direction::Load => UserExit::MmioRead { gpa, len },
+            Direction::Store => UserExit::MmioWrite {
+                gpa,
+                data: access.stored(self.regs.get(access.register)),
+                len,
+            },
+        }
     }
 
     /// Lets the GIC take an access.
-    fn access_gic(&mut self, gpa: Gpa, access: &RegisterAccess, context: Context) -> Handled {
+    fn access_gic(&mut self, gpa: Gpa, access: &RegisterAccess, context: Context) -> Served {
         let mut data = access.stored(self.regs.get(access.register));
         let vgic = self.vm.arch().vgic();
         let mut memory = GuestMemory {
@@ -71,11 +105,11 @@ impl Core {
             Direction::Load => Access::Read(bytes),
             Direction::Store => Access::Write(bytes),
         };
-        let handled = vgic.access(gpa, request, context, &mut memory);
-        if handled == Handled::Yes && access.direction == Direction::Load {
+        let served = vgic.access(gpa, request, context, &mut memory);
+        if served == Served::Done && access.direction == Direction::Load {
             self.regs.set(access.register, access.loaded(data));
         }
-        handled
+        served
     }
 
     /// An access that no device in the kernel takes. `ENOSYS` if the syndrome does not describe the instruction.
@@ -102,21 +136,11 @@ impl Core {
         }
         let order = ByteOrder::of_guest(self.regs.pstate, self.el1.get(El1Reg::Sctlr));
         let access = RegisterAccess::from_abort(iss, order).ok_or_else(not_implemented)?;
-        if self.access_gic(fault.gpa, &access, Context::Process) == Handled::Yes {
+        if self.access_gic(fault.gpa, &access, Context::Process) == Served::Done {
             self.regs.skip_instruction(fault.syndrome);
             return Ok(None);
         }
-        self.counters.count(Event::MmioExit);
-        self.pending = Pending::Mmio(access, fault.syndrome);
-        let (gpa, len) = (fault.gpa, access.bytes);
-        Ok(Some(match access.direction {
-            Direction::Load => UserExit::MmioRead { gpa, len },
-            Direction::Store => UserExit::MmioWrite {
-                gpa,
-                data: access.stored(self.regs.get(access.register)),
-                len,
-            },
-        }))
+        Ok(Some(self.ask_vmm(fault, access)))
     }
 
     /// The VMM has carried out what was pending.

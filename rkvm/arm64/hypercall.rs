@@ -18,9 +18,20 @@ use crate::{
 use kernel::prelude::*;
 
 impl Core {
+    /// What the guest calls, from its registers.
+    #[inline]
+    pub fn call(&self) -> Call {
+        let [function, first, second, third, ..] = self.regs.x;
+        Call {
+            function: function as u32,
+            arguments: [first, second, third],
+        }
+    }
+
     /// Serves a call; the guest goes on after it, unless it is for the VMM. Errors are those of
     /// [`wait`](Core::wait).
-    pub fn serve_call(&mut self, call: Call) -> Result<Option<UserExit>> {
+    pub fn serve_call(&mut self) -> Result<Option<UserExit>> {
+        let call = self.call();
         let Some(fixed) = self.fixed.clone() else {
             return Err(ENOEXEC);
         };

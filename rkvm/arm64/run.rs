@@ -10,20 +10,19 @@
 use crate::{
     arm64::{
         counters::Event,
+        device_access::Answer,
         enter,
-        exit::{FaultStatus, Syndrome},
+        exit::{Abort, Class, FaultStatus, Syndrome},
         features::PointerAuthentication,
         handle,
         loaded::Loaded,
         processors::Activity,
         registers,
-        smccc::Call,
         sysreg::role::Kept,
         timer::Count,
         traps::{hcr, Identity, InGuestWorld, Stage2},
         vcpu::Core,
     },
-    bus::Handled,
     host::{
         arm64::exceptions::stop_machine,
         cpu::{self, handle_pending_work, PreemptOff},
@@ -42,12 +41,34 @@ pub struct FaultInfo {
     pub gpa: Gpa,
     /// The guest's virtual address.
     pub far: u64,
-    /// What the access does.
-    pub wanted: Access,
-    /// Why it was refused.
-    pub fault: FaultStatus,
     /// ESR_EL2.
     pub syndrome: Syndrome,
+}
+
+impl FaultInfo {
+    /// Why it was refused.
+    pub fn status(&self) -> FaultStatus {
+        Abort::from(self.syndrome.iss()).fault()
+    }
+
+    /// What the access does.
+    pub fn wanted(&self) -> Access {
+        let iss = Abort::from(self.syndrome.iss());
+        if iss.table_walk().into_bool() {
+            // The processor updates the guest's tables only where it may read them.
+            if iss.fault() == FaultStatus::Permission {
+                Access::WRITE
+            } else {
+                Access::READ
+            }
+        } else if self.syndrome.class() == Class::InstructionAbort {
+            Access::EXECUTE
+        } else if iss.write().into_bool() && !iss.maintenance().into_bool() {
+            Access::WRITE
+        } else {
+            Access::READ
+        }
+    }
 }
 
 /// Why a section ends.
@@ -69,7 +90,7 @@ pub enum Leave {
     /// The guest waits for an event, which another of its processors may cause.
     Spin,
     /// The guest calls its firmware, for what needs process context.
-    Call(Call),
+    Call,
     /// The guest turns its caches on or off, or takes them for something that it can clean as a whole.
     CleanMemory,
     /// An SError says that wrong data may be anywhere.
@@ -77,6 +98,9 @@ pub enum Leave {
     /// The VMM has to act.
     User(UserExit),
 }
+
+/// It is moved from scope to scope, which for larger ones the compiler does by a call each time.
+const _: () = assert!(size_of::<Leave>() <= 32);
 
 impl Core {
     /// Runs the guest until something is for the VMM.
@@ -114,7 +138,7 @@ impl Core {
                 cpu::yield_to_others();
                 Ok(None)
             }
-            Leave::Call(call) => self.serve_call(call),
+            Leave::Call => self.serve_call(),
             Leave::CleanMemory => {
                 let (mmu, format) = (self.vm.mmu(), self.vm.mmu().format());
                 mmu.for_each_leaf(|level, leaf| format.clean(&leaf, level));
@@ -128,7 +152,7 @@ impl Core {
     fn fault(&mut self, fault: &FaultInfo) -> Result<Option<UserExit>> {
         match self
             .view
-            .fault(self.vm.mmu(), fault.gpa.frame(), fault.wanted)?
+            .fault(self.vm.mmu(), fault.gpa.frame(), fault.wanted())?
         {
             Fault::Mmio => {
                 self.fault_address = fault.far;
@@ -150,7 +174,7 @@ impl Core {
     /// mapping it caches nothing.
     fn note_mapped(&mut self, fault: &FaultInfo) {
         self.counters.count(Event::PageMapped);
-        if fault.fault == FaultStatus::Permission {
+        if fault.status() == FaultStatus::Permission {
             self.flushed = self.flushed.wrapping_sub(1);
         }
     }
@@ -188,10 +212,16 @@ impl Core {
                 }
                 Leave::Fault(fault) => {
                     let gfn = fault.gpa.frame();
-                    match self.view.fault_present(self.vm.mmu(), gfn, fault.wanted) {
+                    match self.view.fault_present(self.vm.mmu(), gfn, fault.wanted()) {
                         Fault::Mapped => self.note_mapped(&fault),
-                        Fault::Mmio if self.access_device(&loaded, &fault) == Handled::Yes => (),
-                        Fault::Mmio => break Leave::Mmio(fault),
+                        Fault::Mmio => match self.access_device(&loaded, &fault) {
+                            Answer::Done => (),
+                            Answer::Later => break Leave::Mmio(fault),
+                            Answer::Vmm(exit) => {
+                                self.fault_address = fault.far;
+                                break Leave::User(exit);
+                            }
+                        },
                         Fault::Sleep => break Leave::Fault(fault),
                     }
                 }
@@ -241,7 +271,7 @@ impl Core {
         let pc = self.regs.pc;
         match leave {
             Leave::Fault(fault) => {
-                let (gpa, wanted) = (fault.gpa.raw(), fault.wanted.into_raw());
+                let (gpa, wanted) = (fault.gpa.raw(), fault.wanted().into_raw());
                 pr_info!("pc {pc:#x}: stage-2 fault at gpa {gpa:#x}, access {wanted:#b}\n");
             }
             Leave::User(exit) => pr_info!("pc {pc:#x}: to the VMM: {exit:x?}\n"),

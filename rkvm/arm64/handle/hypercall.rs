@@ -35,11 +35,7 @@ pub fn smc(core: &mut Core, syndrome: Syndrome) -> Option<Leave> {
 /// Carries out the call whose function is in X0, as far as it can be here.
 fn call(core: &mut Core, syndrome: Syndrome) -> Option<Leave> {
     core.counters.count(Event::CallExit);
-    let [function, first, second, third, ..] = core.regs.x;
-    let call = Call {
-        function: function as u32,
-        arguments: [first, second, third],
-    };
+    let call = core.call();
     let fixed = core.fixed.as_deref()?;
     match fixed.filter.action(call.function) {
         Action::Handle => (),
@@ -55,13 +51,13 @@ fn call(core: &mut Core, syndrome: Syndrome) -> Option<Leave> {
             let version = fixed.firmware.psci_version(fixed.features);
             match psci::inquire(version, fixed.suspend, &call) {
                 Some(answer) => Results::one(answer),
-                None => return Some(Leave::Call(call)),
+                None => return Some(Leave::Call),
             }
         }
         Service::Random(_)
         | Service::StolenTimeFeatures
         | Service::StolenTime
-        | Service::Time(_) => return Some(Leave::Call(call)),
+        | Service::Time(_) => return Some(Leave::Call),
     };
     core.set_results(results);
     None

@@ -6,14 +6,13 @@ use crate::{
     arm64::{
         counters::Event,
         exception::{self, status, Aborted},
-        exit::{Abort, Class, FaultStatus, Syndrome},
+        exit::{Abort, FaultStatus, Syndrome},
         loaded::Loaded,
         registers::*,
         run::{FaultInfo, Leave},
         traps::InGuestWorld,
         vcpu::Core,
     },
-    mmu::entry::Access,
     types::{Gpa, PAGE_OFFSET_MASK, PAGE_SHIFT},
 };
 
@@ -65,27 +64,9 @@ pub fn abort(
         // The guest is told of wider addresses than its VM has.
         return refuse(core, loaded, syndrome, far, status::EXTERNAL);
     }
-    let fetch = syndrome.class() == Class::InstructionAbort;
-    let walk = iss.table_walk().into_bool();
-    // The processor updates the guest's tables only where it may read them; and for maintenance a line is looked for,
-    // by some processors where it could be written alone.
-    let writes = if walk || iss.maintenance().into_bool() {
-        fault == FaultStatus::Permission
-    } else {
-        iss.write().into_bool()
-    };
-    let wanted = if fetch && !walk {
-        Access::EXECUTE
-    } else if writes {
-        Access::WRITE
-    } else {
-        Access::READ
-    };
     Some(Leave::Fault(FaultInfo {
         gpa: Gpa::new(page | far & PAGE_OFFSET_MASK),
         far,
-        wanted,
-        fault,
         syndrome,
     }))
 }

@@ -18,11 +18,10 @@ use super::{
         Event, Its,
     },
     layout::{check_range, NOWHERE},
-    mmio::{self, Access, Context, Memory},
+    mmio::{self, Access, Memory, Served},
     Claim, Vgic,
 };
 use crate::{
-    bus::Handled,
     device::{Attribute, Request},
     gsi_routing::Message,
     host::{bindings as uapi, cpu, irq_lock::IrqLock},
@@ -295,22 +294,22 @@ impl Vgic {
         Ok(its)
     }
 
-    /// The guest's access to an ITS. [`Handled::No`] if none is there, or the context is not enough.
-    pub fn access_its(
-        &self,
-        gpa: Gpa,
-        access: Access<'_>,
-        context: Context,
-        memory: &mut dyn Memory,
-    ) -> Handled {
-        if context == Context::Atomic || !self.is_initialised() {
-            return Handled::No;
+    /// Whether an ITS is at an address.
+    pub fn has_its_at(&self, gpa: Gpa) -> bool {
+        let is_there = |its: &Arc<ItsDevice>| its.offset_of(gpa).is_some();
+        self.is_initialised() && self.itss.lock().iter().any(is_there)
+    }
+
+    /// The guest's access to an ITS.
+    pub fn access_its(&self, gpa: Gpa, access: Access<'_>, memory: &mut dyn Memory) -> Served {
+        if !self.is_initialised() {
+            return Served::Elsewhere;
         }
         let Some((its, offset)) = self.find_its(|its| its.offset_of(gpa)) else {
-            return Handled::No;
+            return Served::Elsewhere;
         };
         its.access(self, offset, access, memory);
-        Handled::Yes
+        Served::Done
     }
 
     fn find_its<T>(&self, find: impl Fn(&ItsDevice) -> Option<T>) -> Option<(Arc<ItsDevice>, T)> {

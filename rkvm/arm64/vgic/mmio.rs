@@ -14,7 +14,7 @@ use super::{
     layout::Frame,
     Vgic,
 };
-use crate::{bus::Handled, types::Gpa};
+use crate::types::Gpa;
 use kernel::prelude::*;
 
 /// Where an access is served.
@@ -24,6 +24,17 @@ pub enum Context {
     Atomic,
     /// The thread may sleep, and nothing of the vCPU is in the processor.
     Process,
+}
+
+/// What has come of an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// It is done.
+    Done,
+    /// The context is not enough.
+    Later,
+    /// No frame is there.
+    Elsewhere,
 }
 
 /// What an access does.
@@ -57,19 +68,22 @@ pub fn number(data: &[u8]) -> u64 {
 }
 
 impl Vgic {
-    /// The guest's access to an address. [`Handled::No`] if no frame is there, or the context is not enough.
+    /// The guest's access to an address. ITSs are found in process context alone.
     pub fn access(
         &self,
         gpa: Gpa,
         access: Access<'_>,
         context: Context,
         memory: &mut dyn Memory,
-    ) -> Handled {
+    ) -> Served {
         let Some(layout) = self.mapped.as_ref() else {
-            return Handled::No;
+            return Served::Elsewhere;
         };
         let Some(frame) = layout.find(gpa, self.vcpus()) else {
-            return self.access_its(gpa, access, context, memory);
+            return match context {
+                Context::Atomic => Served::Elsewhere,
+                Context::Process => self.access_its(gpa, access, memory),
+            };
         };
         let tells_state = match frame {
             Frame::Distributor(offset) => distributor::tells_state(offset),
@@ -79,7 +93,7 @@ impl Vgic {
             Access::Read(data) => {
                 if tells_state {
                     if context == Context::Atomic {
-                        return Handled::No;
+                        return Served::Later;
                     }
                     self.unload_others();
                 }
@@ -88,12 +102,12 @@ impl Vgic {
             }
             Access::Write(data) => {
                 if context == Context::Atomic && may_need_memory(frame) {
-                    return Handled::No;
+                    return Served::Later;
                 }
                 self.write_frame(frame, data.len() as u32, number(data), memory);
             }
         }
-        Handled::Yes
+        Served::Done
     }
 
     fn read_frame(&self, frame: Frame, bytes: u32) -> u64 {
