@@ -31,6 +31,7 @@ use crate::{
     arch::{EntryFormat, MemoryFormat},
     host::{
         bindings::kvm_userspace_memory_region,
+        cpu,
         notifier::{Age, HvaRange, Listener, Subscription},
         page::KernelPage,
         process::Process,
@@ -139,8 +140,8 @@ impl Mmu {
     )]
     pub fn forget(&self) {
         let all = Gfn::new(0)..self.shared.format.limit();
-        let outdated = Outdated::take(&mut self.shared.state.lock().table, Stale::Mappings(all));
-        self.shared.expel(outdated);
+        let removed = self.shared.state.lock().table.zap(all);
+        self.shared.expel(removed);
     }
 
     /// KVM_SET_USER_MEMORY_REGION; see [`Slots::with_region`] for the errors, and `EINVAL` where the
@@ -165,14 +166,22 @@ impl Mmu {
             return Ok(());
         };
         let next = Arc::new(change.slots, GFP_KERNEL_ACCOUNT)?;
-        let (previous, generation, outdated) = {
+        let (previous, generation, removed) = {
             let mut state = shared.state.lock();
             let previous = core::mem::replace(&mut state.slots, next);
             let generation = shared.slots_generation.fetch_add(1, Ordering::SeqCst);
-            let outdated = Outdated::take(&mut state.table, change.stale);
-            (previous, generation, outdated)
+            let removed = match &change.stale {
+                Stale::Mappings(gfns) => Some(state.table.zap(gfns.clone())),
+                Stale::WriteAccess(_) | Stale::Nothing => None,
+            };
+            (previous, generation, removed)
         };
-        shared.expel(outdated);
+        if let Some(removed) = removed {
+            shared.expel(removed);
+        }
+        if let Stale::WriteAccess(gfns) = change.stale {
+            shared.write_protect(gfns);
+        }
         shared.users.wait(generation);
         drop((previous, current));
         log_step!(
@@ -186,37 +195,31 @@ impl Mmu {
     }
 }
 
-/// What processors may still use after a change of the tables.
-enum Outdated {
-    /// Nothing.
-    Nothing,
-    /// Translations that allow writes.
-    WriteAccess,
-    /// Mappings, and tables that were removed with them.
-    Mappings(Removed<EntryFormat, KernelTables>),
-}
-
-impl Outdated {
-    /// Changes the table as `stale` wants.
-    fn take(table: &mut Table, stale: Stale) -> Self {
-        match stale {
-            Stale::Nothing => Self::Nothing,
-            Stale::Mappings(gfns) => Self::Mappings(table.zap(gfns)),
-            Stale::WriteAccess(gfns) => match table.write_protect(gfns) {
-                Flush::Needed => Self::WriteAccess,
-                Flush::NotNeeded => Self::Nothing,
-            },
-        }
-    }
-}
+/// How many frames are write-protected before others get the MMU lock.
+const FRAMES_AT_ONCE: u64 = entry::Level::Pud.pages();
 
 impl Shared {
-    /// Makes sure that no vCPU uses what is outdated, and frees it. Called without the MMU lock.
-    fn expel(&self, outdated: Outdated) {
-        match outdated {
-            Outdated::Nothing => (),
-            Outdated::WriteAccess => self.vcpus.expel(),
-            Outdated::Mappings(removed) => drop(removed.after_flush(|| self.vcpus.expel())),
+    /// Makes sure that no vCPU uses what was removed, and frees it. Called without the MMU lock.
+    fn expel(&self, removed: Removed<EntryFormat, KernelTables>) {
+        drop(removed.after_flush(|| self.vcpus.expel()));
+    }
+
+    /// Takes the right to write from what is mapped, part by part: a slot can have 2^31 pages. Nothing gets it meanwhile
+    /// without a mark in the log that the slot has.
+    fn write_protect(&self, gfns: Range<Gfn>) {
+        let mut flush = Flush::NotNeeded;
+        let mut first = gfns.start;
+        while first < gfns.end {
+            let end = first.checked_add(FRAMES_AT_ONCE).unwrap_or(gfns.end);
+            let end = end.min(gfns.end);
+            if self.state.lock().table.write_protect(first..end) == Flush::Needed {
+                flush = Flush::Needed;
+            }
+            first = end;
+            cpu::relax();
+        }
+        if flush == Flush::Needed {
+            self.vcpus.expel();
         }
     }
 
@@ -229,7 +232,7 @@ impl Shared {
             let gfns = slots.next_gfns_of(range.start..range.end, first)?;
             (gfns.end, table.zap(gfns))
         };
-        drop(removed.after_flush(|| self.vcpus.expel()));
+        self.expel(removed);
         Some(end)
     }
 
