@@ -26,7 +26,7 @@ use crate::{
         bindings as uapi, cpu, not_supported,
     },
     mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape},
-    types::{Gfn, PAGE_SHIFT},
+    types::{Gfn, Pfn, PAGE_SHIFT},
     uapi::UserAddress,
 };
 use kernel::{prelude::*, sync::Arc};
@@ -295,8 +295,8 @@ impl MemoryFormat {
     }
 
     /// Takes memory that is mapped out of the caches: the guest turns its own off or on.
-    pub fn clean(&self, leaf: &Leaf<MemoryType>, level: Level) {
-        caches::clean_to_memory(leaf.frame.base(), level.pages() << PAGE_SHIFT);
+    pub fn clean(&self, frame: Pfn, pages: u64) {
+        caches::clean_to_memory(frame.base(), pages << PAGE_SHIFT);
     }
 
     /// Whether it matters that a guest has its caches on.

@@ -141,7 +141,7 @@ impl Core {
             Leave::Call => self.serve_call(),
             Leave::CleanMemory => {
                 let (mmu, format) = (self.vm.mmu(), self.vm.mmu().format());
-                mmu.for_each_leaf(|level, leaf| format.clean(&leaf, level));
+                mmu.for_each_mapped(|frame, pages| format.clean(frame, pages));
                 Ok(None)
             }
             Leave::Uncontained(syndrome) => stop_machine(syndrome.raw()),
@@ -231,7 +231,7 @@ impl Core {
 
         self.interrupts.leave(loaded.here());
         self.fpsimd.save(&loaded);
-        self.leave_serror(loaded.here());
+        self.leave_serror();
         stage2.leave(loaded.here());
         loaded.leave(&mut self.el1);
         leave
@@ -240,16 +240,17 @@ impl Core {
     /// The guest's own errors come into the processor: the syndrome of one that waits, and one that it has deferred.
     fn enter_serror(&self, here: &PreemptOff) {
         if self.host_ids().has_ras() {
-            registers::VsesrEl2::write(here, self.serror);
+            if self.hcr & hcr::VSE != 0 {
+                registers::VsesrEl2::write(here, self.serror);
+            }
             registers::VdisrEl2::write(here, self.kept.get(Kept::Disr));
         }
     }
 
     /// What the guest has deferred leaves the processor.
-    fn leave_serror(&mut self, here: &PreemptOff) {
+    fn leave_serror(&mut self) {
         if self.host_ids().has_ras() {
             self.kept.note_deferred(registers::VdisrEl2::read());
-            registers::VdisrEl2::write(here, 0);
         }
     }
 

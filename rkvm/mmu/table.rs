@@ -336,16 +336,16 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
         young
     }
 
-    /// Calls `visit` for each leaf that begins in `gfns`.
+    /// Calls `visit` with the host frames, a first one and how many, of what maps `gfns`: of a larger leaf those in the
+    /// range alone.
     #[allow(dead_code, reason = "only arm64 has caches to maintain")]
-    pub fn each_leaf_from(
-        &self,
-        gfns: Range<Gfn>,
-        mut visit: impl FnMut(Level, Leaf<F::MemoryType>),
-    ) {
+    pub fn each_run(&self, gfns: Range<Gfn>, mut visit: impl FnMut(Pfn, u64)) {
         self.each_leaf(gfns.clone(), |cursor| {
-            if let (true, Entry::Leaf(leaf)) = (cursor.span().start >= gfns.start, cursor.load()) {
-                visit(cursor.level(), leaf);
+            if let Entry::Leaf(leaf) = cursor.load() {
+                let span = cursor.span();
+                let (start, end) = (span.start.max(gfns.start), span.end.min(gfns.end));
+                let pages = end.raw().saturating_sub(start.raw());
+                visit(leaf_at(leaf, cursor.level(), start).frame, pages);
             }
             Step::Next
         });

@@ -122,6 +122,25 @@ fn rights_that_are_asked_for_one_by_one_add_up() {
 }
 
 #[test]
+fn runs_are_what_of_a_leaf_is_in_the_range() {
+    let arena = Arena::new(16);
+    let mut table = table(&arena);
+    let small = leaf(0x41, Access::READ);
+    let large = leaf(0x1000, Access::ALL);
+    assert_eq!(map(&arena, &mut table, 3, Level::Pte, small), Ok("new"));
+    assert_eq!(map(&arena, &mut table, 512, Level::Pmd, large), Ok("new"));
+    let runs = |range| {
+        let mut runs = Vec::new();
+        table.each_run(gfns(range), |frame, pages| runs.push((frame.raw(), pages)));
+        runs
+    };
+    assert_eq!(runs(0..2048), [(0x41, 1), (0x1000, 512)]);
+    assert_eq!(runs(600..610), [(0x1000 + 88, 10)]);
+    assert_eq!(runs(1023..2048), [(0x1000 + 511, 1)]);
+    assert_eq!(runs(4..512), []);
+}
+
+#[test]
 fn room_ends_where_a_table_is() {
     let arena = Arena::new(8);
     let mut table = table(&arena);
