@@ -138,6 +138,9 @@ impl Interrupts {
             self.take_place()?;
         }
         while !self.target.run() {
+            if cpu::is_dying() {
+                return Err(EINTR);
+            }
             cpu::nap();
         }
         Ok(())

@@ -106,10 +106,13 @@ impl Processor {
         }
         let mut slot = self.beginning.lock();
         self.is_turned_on.store(false, Ordering::SeqCst);
-        if self.activity() == Activity::Starting {
-            self.activity
-                .store(Activity::Running as u8, Ordering::SeqCst);
-        }
+        // Unless the VM has been turned off at this moment.
+        let _ = self.activity.compare_exchange(
+            Activity::Starting as u8,
+            Activity::Running as u8,
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        );
         slot.take()
     }
 
