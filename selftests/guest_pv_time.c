@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* machine: cpus=2 */
-/* kvmclock and stolen time: the structures in guest memory, and the ioctls that set the clock. */
+/*
+ * kvmclock and stolen time where something else acts meanwhile: KVM_SET_CLOCK, a write of the TSC, a thread that takes the
+ * processor. What they are while nothing does is in guest_kvmclock.c and guest_steal_time.c.
+ */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -13,7 +16,6 @@
 
 #define MSR_TSC 0x10
 #define MSR_WALL_CLOCK 0x11
-#define MSR_SYSTEM_TIME 0x12
 #define MSR_WALL_CLOCK_NEW 0x4b564d00
 #define MSR_SYSTEM_TIME_NEW 0x4b564d01
 #define MSR_STEAL_TIME 0x4b564d03
@@ -21,7 +23,6 @@
 #define ENABLE 1
 
 #define SECOND 1000000000ULL
-#define TSC_STABLE 1
 #define GUEST_STOPPED 2
 
 #define TIME_GPA (GUEST_DATA + 0x100)
@@ -105,49 +106,6 @@ static void expect_between(uint64_t low, uint64_t value, uint64_t high)
 			  (unsigned long long)value);
 }
 
-static void agrees(uint32_t msr)
-{
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, wrmsr_then_tsc);
-	uint64_t last = 0;
-
-	memset(vcpu->vm->ram + TIME_GPA, 0x41, 32);
-	write_msr(vcpu, msr, TIME_GPA | ENABLE);
-	EXPECT_EQ(time_info(vcpu)->version & 1, 0);
-	for (int i = 0; i < 5; i++) {
-		struct kvm_clock_data before = get_clock(vcpu), after;
-		uint64_t ns = guest_ns(vcpu);
-
-		after = get_clock(vcpu);
-		expect_between(before.clock, ns, after.clock);
-		EXPECT_TRUE(ns > last);
-		last = ns;
-		usleep(1000);
-	}
-	uint64_t value;
-
-	EXPECT_EQ(msr_get(vcpu->fd, msr, &value), 1);
-	EXPECT_EQ(value, TIME_GPA | ENABLE);
-}
-
-TEST(clock_agrees_with_the_ioctl)
-{
-	agrees(MSR_SYSTEM_TIME_NEW);
-}
-
-TEST(clock_of_the_old_msr)
-{
-	agrees(MSR_SYSTEM_TIME);
-}
-
-TEST(clock_is_stable)
-{
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, wrmsr_then_tsc);
-
-	write_msr(vcpu, MSR_SYSTEM_TIME_NEW, TIME_GPA | ENABLE);
-	EXPECT_EQ(time_info(vcpu)->flags, TSC_STABLE);
-	EXPECT_EQ(get_clock(vcpu).flags, 14);
-}
-
 TEST(clock_off_writes_nothing)
 {
 	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, wrmsr);
@@ -158,35 +116,6 @@ TEST(clock_off_writes_nothing)
 	write_msr(vcpu, MSR_SYSTEM_TIME_NEW, 0x123456789001);
 	write_msr(vcpu, MSR_SYSTEM_TIME_NEW, TIME_GPA | ENABLE);
 	EXPECT_TRUE(time_info(vcpu)->mul != 0);
-}
-
-TEST(set_clock_shows)
-{
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, wrmsr_then_tsc);
-	struct kvm_clock_data bad = { .flags = 1 };
-
-	write_msr(vcpu, MSR_SYSTEM_TIME_NEW, TIME_GPA | ENABLE);
-	for (uint64_t to = 1; to < 1000; to *= 10) {
-		set_clock(vcpu, to * SECOND);
-		expect_between(to * SECOND, guest_ns(vcpu), to * SECOND + SECOND);
-		expect_between(to * SECOND, get_clock(vcpu).clock, to * SECOND + SECOND);
-	}
-	EXPECT_ERRNO(ioctl(vcpu->vm->fd, KVM_SET_CLOCK, &bad), EINVAL);
-}
-
-TEST(set_clock_adds_what_has_passed)
-{
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, wrmsr_then_tsc);
-	struct kvm_clock_data data;
-
-	write_msr(vcpu, MSR_SYSTEM_TIME_NEW, TIME_GPA | ENABLE);
-	data = get_clock(vcpu);
-	ASSERT_TRUE(data.flags & KVM_CLOCK_REALTIME);
-	data.flags = KVM_CLOCK_REALTIME;
-	data.clock = 5 * SECOND;
-	data.realtime -= 3 * SECOND;
-	ASSERT_OK(ioctl(vcpu->vm->fd, KVM_SET_CLOCK, &data));
-	expect_between(8 * SECOND, get_clock(vcpu).clock, 9 * SECOND);
 }
 
 TEST(tsc_write_shows)
@@ -357,21 +286,6 @@ TEST_LIMIT(set_clock_reaches_a_running_guest, 60)
 	EXPECT_EQ(time_info(vcpu)->version & 1, 0);
 	flag[1] = 1;
 	pthread_join(guest, NULL);
-}
-
-TEST(vcpus_share_one_clock)
-{
-	struct vcpu *first = GUEST_NEW(MODE_LONG, wrmsr_then_tsc);
-	struct vcpu *second = vcpu_new(first->vm, 1);
-	struct time_info copy;
-
-	vcpu_start(second, MODE_LONG, GUEST_CODE);
-	write_msr(first, MSR_SYSTEM_TIME_NEW, TIME_GPA | ENABLE);
-	write_msr(second, MSR_SYSTEM_TIME_NEW, (TIME_GPA + 64) | ENABLE);
-	ASSERT_RUN(first, KVM_EXIT_HLT);
-	memcpy(&copy, (void *)time_info(first), sizeof(copy));
-	EXPECT_EQ(memcmp(&copy.tsc, (uint8_t *)time_info(first) + 64 + 8, 24), 0);
-	EXPECT_EQ(copy.flags, TSC_STABLE);
 }
 
 TEST(poll_control)
