@@ -39,6 +39,7 @@ pub mod run;
 pub mod running_timers;
 pub mod serror;
 pub mod smccc;
+pub mod speculation;
 pub mod stage2;
 pub mod sve;
 pub mod sysreg;

@@ -17,6 +17,7 @@ use super::{
     el1::Extension,
     features::{Features, PointerAuthentication, ScalableVectors},
     regs::pstate::Aarch32,
+    speculation::{Protection, Speculation},
     sysreg::{name, SysReg},
 };
 use field::{limited, nibble, nibbles, value};
@@ -64,6 +65,7 @@ mod at {
     pub(super) const PFR0_AMU: u32 = 44;
     pub(super) const PFR0_CSV2: u32 = 56;
     pub(super) const PFR0_CSV3: u32 = 60;
+    pub(super) const PFR1_SSBS: u32 = 4;
     pub(super) const PFR1_MPAM_FRAC: u32 = 16;
     pub(super) const DFR0_DEBUG: u32 = 0;
     pub(super) const DFR0_PMU: u32 = 8;
@@ -82,8 +84,6 @@ mod is {
     pub(super) const GIC_V3: u64 = 1;
     /// Branch predictors, or faulting loads, keep to their context.
     pub(super) const CSV_SAFE: u64 = 1;
-    /// Branch history keeps to its context, too.
-    pub(super) const CSV2_HISTORY_SAFE: u64 = 3;
     /// The debug architecture of Armv8.0, the least there is, and of Armv8.8, the most that is built.
     pub(super) const DEBUG_V8: u64 = 6;
     pub(super) const DEBUG_V8P8: u64 = 10;
@@ -99,12 +99,13 @@ mod is {
 #[derive(Clone, Debug)]
 pub struct HostIds {
     values: [u64; COUNT],
+    speculation: Speculation,
 }
 
 impl HostIds {
     /// Takes the host's values. `read` is asked for those registers only that the kernel keeps a common value
     /// of, and for MIDR_EL1, REVIDR_EL1 and AIDR_EL1.
-    pub fn new(mut read: impl FnMut(SysReg) -> u64) -> Self {
+    pub fn new(mut read: impl FnMut(SysReg) -> u64, speculation: Speculation) -> Self {
         let mut values = [0; COUNT];
         for (index, value) in values.iter_mut().enumerate() {
             let register = register_at(index);
@@ -112,7 +113,10 @@ impl HostIds {
                 *value = read(register);
             }
         }
-        Self { values }
+        Self {
+            values,
+            speculation,
+        }
     }
 
     /// A register's common value; 0 for one that is not kept.
@@ -152,14 +156,14 @@ impl HostIds {
         value(self.get(name::ID_AA64PFR0_EL1), at::PFR0_RAS) != 0
     }
 
-    /// Whether branch predictors keep to their context, so that guests need no help of firmware.
-    pub fn predictors_are_safe(&self) -> bool {
-        value(self.get(name::ID_AA64PFR0_EL1), at::PFR0_CSV2) >= is::CSV_SAFE
+    /// What is known of weaknesses in speculation.
+    pub fn speculation(&self) -> &Speculation {
+        &self.speculation
     }
 
-    /// Whether branch history keeps to its context, too.
-    pub fn history_is_safe(&self) -> bool {
-        value(self.get(name::ID_AA64PFR0_EL1), at::PFR0_CSV2) >= is::CSV2_HISTORY_SAFE
+    /// Whether guests can say for themselves whether loads pass stores that they depend on: PSTATE.SSBS.
+    pub fn has_ssbs(&self) -> bool {
+        value(self.get(name::ID_AA64PFR1_EL1), at::PFR1_SSBS) != 0
     }
 
     /// What a guest sees of a register if its VMM takes nothing away: the most that it can have.
@@ -179,6 +183,9 @@ impl HostIds {
             name::ID_AA64PFR0_EL1 => {
                 // Guests need not know more than that they are safe.
                 shown = limited(shown, at::PFR0_CSV2, is::CSV_SAFE);
+                if self.speculation.targets == Protection::NotNeeded {
+                    shown = shown & !nibble(at::PFR0_CSV2) | is::CSV_SAFE << at::PFR0_CSV2;
+                }
                 shown = limited(shown, at::PFR0_CSV3, is::CSV_SAFE);
                 shown & !nibble(at::PFR0_GIC) | is::GIC_V3 << at::PFR0_GIC
             }

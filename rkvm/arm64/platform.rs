@@ -22,7 +22,7 @@ use crate::{
     },
     gsi_routing::MAX_ROUTES,
     host::{
-        arm64::{caches, features, guest_irqs::GuestIrqs, neon},
+        arm64::{caches, features, guest_irqs::GuestIrqs, neon, speculation},
         bindings as uapi, cpu, not_supported,
     },
     mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape},
@@ -109,12 +109,13 @@ fn vmid_bits(stage2: Stage2Caps) -> u32 {
 
 /// The identification registers that the host's processors have in common, and of the make of this one.
 fn host_ids() -> HostIds {
-    HostIds::new(|register| match register {
+    let read = |register| match register {
         name::MIDR_EL1 => MidrEl1::read(),
         name::REVIDR_EL1 => RevidrEl1::read(),
         name::AIDR_EL1 => AidrEl1::read(),
         _ => features::sanitised(register),
-    })
+    };
+    HostIds::new(read, speculation::host())
 }
 
 impl Platform {

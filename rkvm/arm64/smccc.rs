@@ -17,6 +17,7 @@ use super::{
     id_regs::{HostIds, Stage},
     one_reg::FirmwareReg,
     psci,
+    speculation::{Protection, WORKAROUND_1, WORKAROUND_2, WORKAROUND_3},
     timer::Which,
     trng,
 };
@@ -49,6 +50,8 @@ pub const SUCCESS: u64 = 0;
 pub const NOT_SUPPORTED: u64 = -1i64 as u64;
 /// What SMCCC_ARCH_WORKAROUND_1 and 3 say on a processor that needs neither.
 const UNAFFECTED: u64 = 1;
+/// NOT_REQUIRED, -2: what SMCCC_ARCH_WORKAROUND_2 says there.
+const NOT_REQUIRED: u64 = -2i64 as u64;
 
 /// Version 1.1 of the convention.
 const VERSION_1_1: u64 = 0x1_0001;
@@ -57,8 +60,6 @@ const VERSION_1_1: u64 = 0x1_0001;
 mod function {
     pub(super) const VERSION: u32 = 0x8000_0000;
     pub(super) const ARCH_FEATURES: u32 = 0x8000_0001;
-    pub(super) const WORKAROUND_1: u32 = 0x8000_8000;
-    pub(super) const WORKAROUND_3: u32 = 0x8000_3fff;
     pub(super) const STOLEN_TIME_FEATURES: u32 = 0xc500_0020;
     pub(super) const STOLEN_TIME: u32 = 0xc500_0021;
     pub(super) const VENDOR_UID: u32 = 0x8600_ff01;
@@ -101,6 +102,7 @@ mod service {
 /// values promise less.
 mod workaround {
     pub(super) const NOT_AVAILABLE: u64 = 0;
+    pub(super) const AVAILABLE: u64 = 1;
     pub(super) const NOT_REQUIRED: u64 = 2;
     /// Of SMCCC_ARCH_WORKAROUND_2.
     pub(super) const SSB_UNKNOWN: u64 = 1;
@@ -146,11 +148,12 @@ impl Firmware {
     pub fn get(&self, register: FirmwareReg, features: Features, host: &HostIds) -> u64 {
         match register {
             FirmwareReg::PsciVersion => self.psci_version(features).raw(),
-            FirmwareReg::Workaround1 if host.predictors_are_safe() => workaround::NOT_REQUIRED,
-            FirmwareReg::Workaround3 if host.history_is_safe() => workaround::NOT_REQUIRED,
-            FirmwareReg::Workaround1 | FirmwareReg::Workaround2 | FirmwareReg::Workaround3 => {
-                workaround::NOT_AVAILABLE
-            }
+            FirmwareReg::Workaround1 => level(host.speculation().targets),
+            FirmwareReg::Workaround2 => match host.speculation().stores {
+                Protection::NotNeeded => workaround::SSB_NOT_REQUIRED,
+                Protection::Active | Protection::Missing => workaround::NOT_AVAILABLE,
+            },
+            FirmwareReg::Workaround3 => level(host.speculation().history),
             FirmwareReg::Standard => self.standard,
             FirmwareReg::StandardHypervisor => self.standard_hypervisor,
             FirmwareReg::Vendor => self.vendor,
@@ -214,6 +217,8 @@ impl Firmware {
     pub fn route(&self, call: Call, host: &HostIds) -> Service {
         match call.function {
             function::VERSION => Service::Done(Results::one(VERSION_1_1)),
+            // The exit has done it.
+            WORKAROUND_1 | WORKAROUND_2 | WORKAROUND_3 => Service::Done(Results::one(SUCCESS)),
             function::ARCH_FEATURES => Service::Done(Results::one(self.feature(call, host))),
             function::STOLEN_TIME_FEATURES if self.has_stolen_time() => Service::StolenTimeFeatures,
             function::STOLEN_TIME if self.has_stolen_time() => Service::StolenTime,
@@ -246,11 +251,30 @@ impl Firmware {
     /// SMCCC_ARCH_FEATURES.
     fn feature(&self, call: Call, host: &HostIds) -> u64 {
         match call.arguments[0] as u32 {
-            function::WORKAROUND_1 if host.predictors_are_safe() => UNAFFECTED,
-            function::WORKAROUND_3 if host.history_is_safe() => UNAFFECTED,
+            WORKAROUND_1 => answer(host.speculation().targets),
+            WORKAROUND_2 if host.speculation().stores == Protection::NotNeeded => NOT_REQUIRED,
+            WORKAROUND_3 => answer(host.speculation().history),
             function::STOLEN_TIME_FEATURES if self.has_stolen_time() => SUCCESS,
             _ => NOT_SUPPORTED,
         }
+    }
+}
+
+/// How a VMM sees a protection.
+const fn level(protection: Protection) -> u64 {
+    match protection {
+        Protection::NotNeeded => workaround::NOT_REQUIRED,
+        Protection::Active => workaround::AVAILABLE,
+        Protection::Missing => workaround::NOT_AVAILABLE,
+    }
+}
+
+/// How SMCCC_ARCH_FEATURES answers for it.
+const fn answer(protection: Protection) -> u64 {
+    match protection {
+        Protection::NotNeeded => UNAFFECTED,
+        Protection::Active => SUCCESS,
+        Protection::Missing => NOT_SUPPORTED,
     }
 }
 

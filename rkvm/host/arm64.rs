@@ -9,3 +9,4 @@ pub mod exceptions;
 pub mod features;
 pub mod guest_irqs;
 pub mod neon;
+pub mod speculation;

@@ -103,3 +103,32 @@ void rkvm_note_branch_history(void)
 	if (function && rkvm_arm64_branch_history.function != ARM_SMCCC_ARCH_WORKAROUND_3)
 		rkvm_arm64_branch_history.function = function;
 }
+
+/* Whether exits have the firmware clear branch predictors, and whether they clear the history. */
+bool rkvm_exits_clear_targets(void)
+{
+	return rkvm_arm64_branch_history.function;
+}
+
+bool rkvm_exits_clear_history(void)
+{
+	if (cpu_mitigations_off())
+		return false;
+	return rkvm_arm64_branch_history.branches > 1 || rkvm_arm64_branch_history.function || history_clears();
+}
+
+/* Spectre v2, Spectre-BHB and Spectre v4: whether any processor has them, whatever the kernel does about it. */
+bool rkvm_has_weak_targets(void)
+{
+	return cpus_have_final_cap(ARM64_SPECTRE_V2);
+}
+
+bool rkvm_has_weak_history(void)
+{
+	return cpus_have_final_cap(ARM64_SPECTRE_BHB);
+}
+
+bool rkvm_has_weak_stores(void)
+{
+	return cpus_have_final_cap(ARM64_SPECTRE_V4);
+}

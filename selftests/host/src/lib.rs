@@ -37,6 +37,7 @@ pub mod arm64 {
     pub mod routing;
     pub mod serror;
     pub mod smccc;
+    pub mod speculation;
     pub mod stage2;
     pub mod sve;
     pub mod sysreg;

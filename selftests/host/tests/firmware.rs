@@ -19,6 +19,7 @@ use rkvm_host::arm64::smccc::{
     filter::{Action, Filter},
     Call, Firmware, Results, Service, NOT_SUPPORTED,
 };
+use rkvm_host::arm64::speculation::{Protection, Speculation};
 use rkvm_host::arm64::sysreg::name::ID_AA64PFR0_EL1;
 use rkvm_host::arm64::timer::Which;
 use rkvm_host::arm64::trng::{self, Request, Width};
@@ -228,15 +229,28 @@ fn the_first_version_is_kvms_own() {
     assert!(!psci::is_function(0x95c1_ba62) && !psci::is_function(0x8400_0050));
 }
 
-/// A host whose CSV2 is this.
+/// A host whose CSV2 is this, with nothing done against what that leaves.
 fn host(csv2: u64) -> HostIds {
-    HostIds::new(|register| {
+    let missing_if = |weak| {
+        if weak {
+            Protection::Missing
+        } else {
+            Protection::NotNeeded
+        }
+    };
+    let read = |register| {
         if register == ID_AA64PFR0_EL1 {
             csv2 << 56 | 0x11
         } else {
             0
         }
-    })
+    };
+    let speculation = Speculation {
+        targets: missing_if(csv2 < 1),
+        history: missing_if(csv2 < 3),
+        stores: Protection::Missing,
+    };
+    HostIds::new(read, speculation)
 }
 
 fn psci_0_2() -> Features {

@@ -11,6 +11,7 @@ use rkvm_host::arm64::el1::El1Reg;
 use rkvm_host::arm64::features::Features;
 use rkvm_host::arm64::id_regs::{HostIds, IdRegs};
 use rkvm_host::arm64::one_reg::CACHES;
+use rkvm_host::arm64::speculation::Speculation;
 use rkvm_host::arm64::sysreg::cache::{check_levels, levels, Sizes};
 use rkvm_host::arm64::sysreg::kept::KeptRegs;
 use rkvm_host::arm64::sysreg::role::{all, role, Bank, Kept, Role, TimerPart};
@@ -24,12 +25,13 @@ const CTR_N1: u64 = 0x8444_c004;
 const CTR_V1: u64 = 0xb444_c004;
 
 fn ids(pfr0: u64, mmfr1: u64) -> IdRegs {
-    let host = HostIds::new(|register| match register {
+    let read = |register| match register {
         ID_AA64PFR0_EL1 => pfr0,
         ID_AA64MMFR1_EL1 => mmfr1,
         CTR_EL0 => CTR_N1,
         _ => 0,
-    });
+    };
+    let host = HostIds::new(read, Speculation::SAFE);
     IdRegs::new(&host, Features::NONE)
 }
 
