@@ -51,6 +51,7 @@ mod stats;
 mod stats_file;
 mod step_log;
 mod system;
+mod text;
 mod types;
 mod uapi;
 mod vcpu;

@@ -5,6 +5,7 @@
 //! What is read is a header, a name, a descriptor for each value, and the values. None of it is kept anywhere: every
 //! item is made when it is read.
 
+use crate::text::{self, Text};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Something that is counted by one thread at a time and may be read by any.
@@ -88,7 +89,7 @@ pub trait Source: Send + Sync + 'static {
 }
 
 /// Bytes of a name, with the zero at its end: as many as C KVM has.
-pub const NAME_BYTES: usize = 48;
+pub const NAME_BYTES: usize = text::BYTES;
 /// Text with zeros behind it.
 pub type Name = [u8; NAME_BYTES];
 
@@ -179,6 +180,34 @@ fn description(description: &Description, number: usize) -> [u8; DESCRIPTION_BYT
         *to = *from;
     }
     bytes
+}
+
+/// What values are of, which their name tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A VM.
+    Vm {
+        /// The id of the task that made it.
+        process: i32,
+    },
+    /// A vCPU.
+    Vcpu {
+        /// The id of the task that made its VM.
+        process: i32,
+        /// Its own.
+        id: u32,
+    },
+}
+
+impl Owner {
+    /// The name, as C KVM makes it.
+    pub fn name(self) -> Name {
+        let text = match self {
+            Self::Vm { process } => Text::new(format_args!("kvm-{process}")),
+            Self::Vcpu { process, id } => Text::new(format_args!("kvm-{process}/vcpu-{id}")),
+        };
+        text.bytes()
+    }
 }
 
 /// Text as a name, cut off where there is no more room.

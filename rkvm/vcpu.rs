@@ -15,20 +15,18 @@ use crate::{
     },
     request::Kick,
     run_page::RunPage,
-    stats::Source,
+    stats::{Owner, Source},
     stats_file,
     step_log::log_step,
     system::System,
+    text::Text,
     uapi::UserAddress,
     vm::Vm,
-    vm_stats,
 };
 use kernel::{
     mm::virt::VmaNew,
-    prelude::fmt,
     prelude::*,
     static_lock_class,
-    str::CString,
     sync::{Arc, ArcBorrow},
 };
 
@@ -53,9 +51,10 @@ struct State {
 pub fn create(vm: &Arc<Vm>, system: &Arc<System>, id: u32) -> Result<isize> {
     let kick = Arc::pin_init(Kick::new(), GFP_KERNEL_ACCOUNT)?;
     let run = RunPage::new()?;
-    let stats_name = vm_stats::vcpu_name(vm.creator(), id)?;
+    let process = vm.creator();
+    let owner = Owner::Vcpu { process, id };
     let state = State {
-        arch: arch::Vcpu::new(vm, kick.clone(), id, stats_name)?,
+        arch: arch::Vcpu::new(vm, kick.clone(), id, owner)?,
         signal_mask: None,
     };
     let stats = state.arch.stats();
@@ -76,8 +75,8 @@ pub fn create(vm: &Arc<Vm>, system: &Arc<System>, id: u32) -> Result<isize> {
         },
         GFP_KERNEL_ACCOUNT,
     )?;
-    let name = CString::try_from_fmt(fmt!("kvm-vcpu:{id}"))?;
-    let fd = file::anonymous(&name, file)?;
+    let name = Text::new(format_args!("kvm-vcpu:{id}"));
+    let fd = file::anonymous(name.as_c_str(), file)?;
     system.single().offer_vcpu(&vcpu);
     log_step!("KVM_CREATE_VCPU: id {id}\n");
     Ok(fd)

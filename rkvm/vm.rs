@@ -12,11 +12,10 @@ use crate::{
     io_bus::IoBus,
     irqfd::Irqfds,
     mmu::Mmu,
-    stats::Name,
     stats_file,
     system::{check_extension, System},
     uapi::UserAddress,
-    vcpu, vm_stats,
+    vcpu,
 };
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::{
@@ -34,7 +33,6 @@ pub struct Vm {
     mmu: Mmu,
     /// The id of that process's task that made the VM.
     creator: Pid,
-    stats_name: Name,
     /// How long its vCPUs look for an interrupt before they sleep, at the longest, in nanoseconds.
     longest_poll: AtomicU32,
     /// Dropped before the interrupt controller that they call.
@@ -57,7 +55,6 @@ impl Vm {
         let mmu = Mmu::new(&process, format)?;
         let io = IoBus::new()?;
         let creator = current!().pid();
-        let stats_name = vm_stats::vm_name(creator)?;
         let arch = arch::VmState::new(mmu.format())?;
         Arc::pin_init(
             pin_init!(Self {
@@ -65,7 +62,6 @@ impl Vm {
                 process,
                 mmu,
                 creator,
-                stats_name,
                 longest_poll: AtomicU32::new(halt::default_longest()),
                 irqfds <- Irqfds::new(),
                 io <- io,
@@ -99,11 +95,6 @@ impl Vm {
     /// The id of the task that made the VM.
     pub fn creator(&self) -> Pid {
         self.creator
-    }
-
-    /// What its counters are called.
-    pub fn stats_name(&self) -> &Name {
-        &self.stats_name
     }
 
     /// How long its vCPUs look for an interrupt before they sleep, at the longest, in nanoseconds.

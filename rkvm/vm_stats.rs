@@ -3,10 +3,9 @@
 //! What is counted about a VM as a whole.
 
 use crate::{
-    stats::{padded, Description, Kind, Name, Source},
+    stats::{Description, Kind, Name, Owner, Source},
     vm::Vm,
 };
-use kernel::{prelude::*, str::CString};
 
 /// A value, and where it comes from.
 struct Value {
@@ -22,21 +21,10 @@ const VALUES: &[Value] = &[Value {
     get: |vm| vm.mmu().vcpus().generation().current(),
 }];
 
-/// The name of a VM's values, after the process that made it. `ENOMEM`.
-pub fn vm_name(process: i32) -> Result<Name> {
-    let text = CString::try_from_fmt(fmt!("kvm-{process}"))?;
-    Ok(padded(text.to_bytes()))
-}
-
-/// The name of a vCPU's. `ENOMEM`.
-pub fn vcpu_name(process: i32, id: u32) -> Result<Name> {
-    let text = CString::try_from_fmt(fmt!("kvm-{process}/vcpu-{id}"))?;
-    Ok(padded(text.to_bytes()))
-}
-
 impl Source for Vm {
     fn name(&self) -> Name {
-        *self.stats_name()
+        let process = self.creator();
+        Owner::Vm { process }.name()
     }
 
     fn count(&self) -> usize {

@@ -2,7 +2,7 @@
 
 //! What a vCPU counts.
 
-use crate::stats::{Counter, Description, Kind, Name, Source};
+use crate::stats::{Counter, Description, Kind, Name, Owner, Source};
 
 macro_rules! events {
     ($($(#[$doc:meta])* $event:ident = $name:literal;)*) => {
@@ -58,15 +58,15 @@ events! {
 
 /// The counters of a vCPU.
 pub struct Counters {
-    name: Name,
+    owner: Owner,
     events: [Counter; NAMES.len()],
 }
 
 impl Counters {
     /// Nothing has been counted.
-    pub fn new(name: Name) -> Self {
+    pub fn new(owner: Owner) -> Self {
         Self {
-            name,
+            owner,
             events: [const { Counter::new() }; NAMES.len()],
         }
     }
@@ -82,7 +82,7 @@ impl Counters {
 
 impl Source for Counters {
     fn name(&self) -> Name {
-        self.name
+        self.owner.name()
     }
 
     fn count(&self) -> usize {

@@ -35,7 +35,7 @@ use crate::{
     mmu::View,
     request::Kick,
     run_page::{Reported, RunPage, UserExit},
-    stats::{Name, Source},
+    stats::{Owner, Source},
     uapi::UserAddress,
     vm::Vm,
 };
@@ -98,7 +98,7 @@ pub struct Core {
 
 impl Vcpu {
     /// A vCPU that the VMM has yet to initialise. `ENOMEM`.
-    pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, name: Name) -> Result<Self> {
+    pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, owner: Owner) -> Result<Self> {
         let kept = KeptRegs::new(id, vm.platform().host.get(CTR_EL0));
         Ok(Self {
             core: Core {
@@ -113,7 +113,7 @@ impl Vcpu {
                 el1: El1Regs::RESET,
                 fpsimd: KBox::new(Fpsimd::NEW, GFP_KERNEL_ACCOUNT)?,
                 hcr: vm.mmu().format().hcr(),
-                counters: Arc::new(Counters::new(name), GFP_KERNEL_ACCOUNT)?,
+                counters: Arc::new(Counters::new(owner), GFP_KERNEL_ACCOUNT)?,
                 serror: 0,
                 kept,
                 features: None,

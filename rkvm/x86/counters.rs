@@ -5,7 +5,7 @@
 //! An exit costs one increment, of its own reason; sums are made when they are read.
 
 use crate::{
-    stats::{Counter, Description, Kind, Name, Source},
+    stats::{Counter, Description, Kind, Name, Owner, Source},
     vmx::exit::Reason,
 };
 
@@ -159,16 +159,16 @@ const VALUES: &[(&str, Kind, Origin)] = &[
 
 /// The counters of a vCPU.
 pub struct Counters {
-    name: Name,
+    owner: Owner,
     exits: [Counter; REASONS],
     events: [Counter; EVENTS],
 }
 
 impl Counters {
     /// Nothing has been counted.
-    pub fn new(name: Name) -> Self {
+    pub fn new(owner: Owner) -> Self {
         Self {
-            name,
+            owner,
             exits: [const { Counter::new() }; REASONS],
             events: [const { Counter::new() }; EVENTS],
         }
@@ -214,7 +214,7 @@ fn sum(values: impl Iterator<Item = u64>) -> u64 {
 
 impl Source for Counters {
     fn name(&self) -> Name {
-        self.name
+        self.owner.name()
     }
 
     fn count(&self) -> usize {

@@ -10,7 +10,7 @@ use crate::{
     mmu::View,
     request::Kick,
     run_page::{Reported, RunPage, RunRequest, UserExit},
-    stats::{Name, Source},
+    stats::{Owner, Source},
     uapi::UserAddress,
     vm::Vm,
     vmx::{
@@ -140,10 +140,10 @@ pub struct Core {
 
 impl Vcpu {
     /// A vCPU in the state after power-up. `ENOMEM`.
-    pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, name: Name) -> Result<Self> {
+    pub fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, owner: Owner) -> Result<Self> {
         Ok(Self {
             fpu: GuestFpu::new()?,
-            core: Core::new(vm, kick, id, name)?,
+            core: Core::new(vm, kick, id, owner)?,
         })
     }
 
@@ -215,13 +215,13 @@ fn report_signal(page: &RunPage, result: Result) -> Result {
 }
 
 impl Core {
-    fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, name: Name) -> Result<Self> {
+    fn new(vm: &Arc<Vm>, kick: Arc<Kick>, id: u32, owner: Owner) -> Result<Self> {
         vm.arch().settings.check_vcpu_id(id)?;
         let platform = vm.platform();
         let role = vm.arch().interrupts().settings().role(id);
         let mut core = Self {
             vm: vm.clone(),
-            counters: Arc::new(Counters::new(name), GFP_KERNEL_ACCOUNT)?,
+            counters: Arc::new(Counters::new(owner), GFP_KERNEL_ACCOUNT)?,
             kick: kick.clone(),
             view: View::new(vm.mmu()),
             io: IoView::new(vm.io())?,

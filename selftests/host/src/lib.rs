@@ -19,6 +19,7 @@ pub mod halt_poll;
 pub mod ioeventfd;
 pub mod memslot;
 pub mod stats;
+pub mod text;
 pub mod types;
 
 pub mod arm64 {
