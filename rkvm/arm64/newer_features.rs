@@ -5,8 +5,7 @@
 //!
 //! Older features have bits in HCR_EL2, CPTR_EL2 and MDCR_EL2 that trap. For newer ones it is the other way round: bits
 //! of HCRX_EL2 turn them on, and in the fine-grained trap registers a bit that is 0 traps them, while 0 lets pass what
-//! is older. None of these registers means anything for the host, at EL2 and, by HCR_EL2.TGE, at EL0; so they are not
-//! put back.
+//! is older. The traps mean nothing for the host, at EL2 and, by HCR_EL2.TGE, at EL0; so they are not put back.
 //!
 //! Source: Arm ARM (DDI 0487), D24.2 "HCRX_EL2", "HFGRTR_EL2" and its like.
 
@@ -91,23 +90,25 @@ impl Allowed {
 /// What the processors have to keep newer features from guests by.
 #[derive(Clone, Copy, Debug)]
 pub struct NewerFeatures {
-    controls: u64,
+    /// The host's HCRX_EL2, where that is there.
+    controls: Option<u64>,
     traps: u64,
 }
 
 impl NewerFeatures {
     /// What this machine's have.
     pub fn read() -> Self {
-        let field = |register: u64, shift: u32| register >> shift & 0xf;
+        let field = |register, shift: u32| sanitised(register) >> shift & 0xf;
+        let has_controls = field(name::ID_AA64MMFR1_EL1, HCX_SHIFT) >= 1;
         Self {
-            controls: field(sanitised(name::ID_AA64MMFR1_EL1), HCX_SHIFT),
-            traps: field(sanitised(name::ID_AA64MMFR0_EL1), FGT_SHIFT),
+            controls: has_controls.then(HcrxEl2::read),
+            traps: field(name::ID_AA64MMFR0_EL1, FGT_SHIFT),
         }
     }
 
     /// Keeps all others from a guest that is about to run on this CPU.
     pub fn allow(self, here: &PreemptOff, allowed: Allowed) {
-        if self.controls >= 1 {
+        if self.controls.is_some() {
             HcrxEl2::write(here, allowed.controls);
         }
         if self.traps >= 1 {
@@ -123,6 +124,13 @@ impl NewerFeatures {
             Hfgitr2El2::write(here, 0);
             Hdfgrtr2El2::write(here, 0);
             Hdfgwtr2El2::write(here, 0);
+        }
+    }
+
+    /// The host's again.
+    pub fn leave(self, here: &PreemptOff) {
+        if let Some(controls) = self.controls {
+            HcrxEl2::write(here, controls);
         }
     }
 }

@@ -233,6 +233,7 @@ impl Core {
         self.fpsimd.save(&loaded);
         self.leave_serror();
         stage2.leave(loaded.here());
+        self.vm.platform().newer.leave(loaded.here());
         loaded.leave(&mut self.el1);
         leave
     }
