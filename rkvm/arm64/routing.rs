@@ -24,23 +24,24 @@ pub enum Route {
 }
 
 /// A routing table.
-#[derive(Debug, Default)]
-pub struct Routes(KVVec<Route>);
+#[derive(Debug)]
+pub enum Routes {
+    /// The first so many GSIs go to the SPIs, in their order.
+    Spis(u32),
+    /// Those that the VMM has chosen.
+    Chosen(KVVec<Route>),
+}
 
 impl Routes {
     /// A table without routes.
     pub const fn new() -> Self {
-        Self(KVVec::new())
+        Self::Spis(0)
     }
 
-    /// The table that a GIC begins with: GSI n goes to the n-th SPI, of those that it has with `irqs` interrupts.
-    /// `ENOMEM`.
-    pub fn of_spis(irqs: u32) -> Result<Self> {
-        let mut routes = KVVec::new();
-        for number in PRIVATE..irqs.min(SPI_END) {
-            routes.push(Route::Spi(Intid::new(number)), GFP_KERNEL_ACCOUNT)?;
-        }
-        Ok(Self(routes))
+    /// The table that a GIC begins with: GSI n goes to the n-th SPI, of those that it has with `irqs` interrupts. Most
+    /// VMs never have another, so that it takes no memory.
+    pub fn of_spis(irqs: u32) -> Self {
+        Self::Spis(irqs.min(SPI_END).saturating_sub(PRIVATE))
     }
 
     /// The table of KVM_SET_GSI_ROUTING. `EINVAL`: too many entries; a GSI, pin, chip, kind or flag that does not
@@ -55,7 +56,7 @@ impl Routes {
             }
             *route = Self::route(entry)?;
         }
-        Ok(Self(routes))
+        Ok(Self::Chosen(routes))
     }
 
     fn route(entry: &RoutingEntry) -> Result<Route> {
@@ -71,7 +72,13 @@ impl Routes {
 
     /// Where a GSI goes, which may be any number.
     pub fn find(&self, gsi: u32) -> Route {
-        self.0.get(gsi as usize).copied().unwrap_or(Route::None)
+        match self {
+            Self::Spis(count) if gsi < *count => {
+                Route::Spi(Intid::new(PRIVATE.saturating_add(gsi)))
+            }
+            Self::Spis(_) => Route::None,
+            Self::Chosen(routes) => routes.get(gsi as usize).copied().unwrap_or(Route::None),
+        }
     }
 
     /// The first GSI that goes to an SPI.
@@ -81,7 +88,10 @@ impl Routes {
         if self.find(likely) == Route::Spi(spi) {
             return Some(likely);
         }
-        let position = self.0.iter().position(|route| *route == Route::Spi(spi))?;
+        let Self::Chosen(routes) = self else {
+            return None;
+        };
+        let position = routes.iter().position(|route| *route == Route::Spi(spi))?;
         u32::try_from(position).ok()
     }
 }

@@ -263,7 +263,7 @@ impl Vgic {
         if setup.has_its {
             gic.add_its();
         }
-        let routes = Routes::of_spis(irqs)?;
+        let routes = Routes::of_spis(irqs);
         let gic = KBox::new(gic, GFP_KERNEL_ACCOUNT)?;
         *self.gic.lock() = Some(gic);
         let previous = core::mem::replace(&mut *self.routes.lock(), routes);

@@ -147,16 +147,9 @@ impl Gic {
             cpus.push(Cpu::new(*id, index), GFP_KERNEL_ACCOUNT)?;
         }
         let end = irqs.clamp(IRQS_MIN, SPI_END);
-        let first_vcpu = VcpuIndex::new(0);
-        let mut spis =
-            KVVec::with_capacity(end.wrapping_sub(PRIVATE) as usize, GFP_KERNEL_ACCOUNT)?;
-        for _ in PRIVATE..end {
-            // Guests choose; C KVM begins with edges.
-            spis.push(Irq::new(Trigger::Edge, first_vcpu), GFP_KERNEL_ACCOUNT)?;
-        }
         let mut this = Self {
             cpus,
-            spis,
+            spis: KVVec::new(),
             lpis: KVVec::new(),
             irqs,
             forwarding: false,
@@ -167,9 +160,10 @@ impl Gic {
         };
         // The first vCPU may have an id other than 0, which is the affinity of GICD_IROUTER's reset value.
         let target = this.find_affinity(0);
-        for irq in this.spis.iter_mut() {
-            irq.target = target;
-        }
+        // Guests choose; C KVM begins with edges.
+        let spi = Irq::new(Trigger::Edge, target);
+        let count = end.wrapping_sub(PRIVATE) as usize;
+        this.spis = KVVec::from_elem(spi, count, GFP_KERNEL_ACCOUNT)?;
         Ok(this)
     }
 
