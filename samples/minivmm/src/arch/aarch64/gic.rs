@@ -100,10 +100,12 @@ const PRIORITY_BITS_LEAST: u64 = 5;
 
 pub struct Gic(Device);
 
-/// Attribute and value, in the order in which they are set.
+/// What a GIC holds, in the order in which it is set.
 #[derive(Serialize, Deserialize)]
 pub struct GicState {
+    /// Group, attribute and value of words of the distributor and the redistributors.
     registers: Vec<(u32, u64, u32)>,
+    /// Attribute and value of the CPU interfaces' registers.
     cpu_interfaces: Vec<(u64, u64)>,
 }
 
@@ -180,7 +182,7 @@ fn attributes(affinities: &[u32]) -> Vec<(u32, u64)> {
     let mut attributes = vec![of_distributor(GICD_IIDR), of_distributor(GICD_CTLR)];
     attributes.extend(ARRAYS.iter().flat_map(shared).map(of_distributor));
     attributes.extend(shared(&ROUTERS).map(of_distributor));
-    // A level has an interrupt of each word from the word's first on.
+    // Levels of lines come in words, each named by its first interrupt.
     let lines = (PRIVATE..INTERRUPTS).step_by(BITS as usize);
     attributes.extend(lines.map(|first| (KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, u64::from(first))));
     for affinity in affinities {
