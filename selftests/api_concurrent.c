@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Several threads on the same VM and vCPU: one at a time where it must be, none stuck. */
-/* machine: cpus=2 */
+/* machine: arch=any cpus=2 */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "lib/x86.h"
+#include "lib/any.h"
 
 #define ROUNDS 200
 
@@ -87,8 +87,9 @@ TEST(an_address_is_given_once)
 	EXPECT_EQ(mine + (long)theirs, ROUNDS);
 }
 
+#ifdef __x86_64__
 /* RCX counts, RDX follows it: between two instructions they differ, between two runs never. */
-GUEST64(counts, "1: inc %rcx\n mov %rcx, %rdx\n outb %al, $0x10\n jmp 1b\n");
+GUEST64(follows, "1: inc %rcx\n mov %rcx, %rdx\n" REPORT "jmp 1b\n");
 
 static void *watch_registers(void *argument)
 {
@@ -105,7 +106,7 @@ static void *watch_registers(void *argument)
 
 TEST(registers_are_read_between_runs)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, follows);
 	pthread_t watcher = start(watch_registers, vcpu);
 
 	rendezvous(2);
@@ -114,6 +115,9 @@ TEST(registers_are_read_between_runs)
 	pthread_join(watcher, NULL);
 	EXPECT_EQ(vcpu_regs(vcpu).rcx, ROUNDS);
 }
+#endif
+
+GUEST_ANY(counts, "1: inc %eax\n" REPORT "jmp 1b\n", "1: add x0, x0, #1\n" REPORT "b 1b\n");
 
 static void *run_too(void *argument)
 {
@@ -125,12 +129,12 @@ static void *run_too(void *argument)
 
 TEST(two_threads_run_one_vcpu_in_turn)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(counts);
 	pthread_t other = start(run_too, vcpu);
 
 	run_too(vcpu);
 	pthread_join(other, NULL);
-	EXPECT_EQ(vcpu_regs(vcpu).rcx, 2 * ROUNDS);
+	EXPECT_EQ(vcpu_result(vcpu), 2 * ROUNDS);
 }
 
 static void *churn_slots(void *argument)
@@ -149,20 +153,21 @@ static void *churn_slots(void *argument)
 
 TEST_LIMIT(slots_change_beside_a_running_guest, 60)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(counts);
 	pthread_t other = start(churn_slots, vcpu);
 	uint64_t runs = 0;
 
 	rendezvous(2);
 	while (pthread_tryjoin_np(other, NULL) == EBUSY) {
-		ASSERT_RUN(vcpu, KVM_EXIT_IO);
+		ASSERT_RUN(vcpu, ANY_REPORT_EXIT);
 		runs++;
 	}
-	EXPECT_EQ(vcpu_regs(vcpu).rcx, runs);
+	EXPECT_EQ(vcpu_result(vcpu), runs);
 }
 
 /* Counts in memory, so that the host can tell that it runs. */
-GUEST64(spins, "sti\n 1: incl 0x10000\n jmp 1b\n");
+GUEST_ANY(spins, "sti\n 1: incl 0x10000\n jmp 1b\n",
+	  "mov x1, #0x10000\n1: ldr w0, [x1]\nadd w0, w0, #1\nstr w0, [x1]\nb 1b\n");
 
 static void nothing(int signal)
 {
@@ -179,7 +184,7 @@ static void *run_until_signal(void *argument)
 /* The descriptor number goes away; the running thread keeps the vCPU. */
 TEST(closing_under_a_running_thread)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, spins);
+	struct vcpu *vcpu = GUEST_ANY_NEW(spins);
 	struct sigaction action = { .sa_handler = nothing };
 	pthread_t runner;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* KVM_CREATE_VM: types, descriptors, independence. */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* KVM_IOEVENTFD: what is refused. guest_ioeventfd.c has what it does. */
 #include <fcntl.h>
 
-#include "lib/apic.h"
+#include "lib/event.h"
 
 enum { ADDR = 0x40000000, UNKNOWN_FLAG = 0x100 };
 enum {

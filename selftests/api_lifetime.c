@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* Descriptors closed in any order, shared with and left to other processes. */
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/x86.h"
+#include "lib/any.h"
 
-GUEST64(counts, "1: inc %eax\n" REPORT "jmp 1b\n");
+GUEST_ANY(counts, "1: inc %eax\n" REPORT "jmp 1b\n", "1: add x0, x0, #1\n" REPORT "b 1b\n");
 
 /* Closes device, VM and vCPU in that order of letters; runs the guest while its vCPU is open. */
 static void close_in_order(const char *order)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(counts);
 	uint32_t count = 0;
 	bool open = true;
 
@@ -48,18 +49,18 @@ TEST(any_order_of_closing)
 
 TEST(vm_outlives_its_descriptor_in_a_vcpu)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(counts);
 
 	ASSERT_OK(close(vcpu->vm->fd));
 	ASSERT_OK(close(vcpu->vm->kvm));
 	for (uint32_t i = 1; i < 10; i++)
 		EXPECT_REPORT(vcpu, i);
-	EXPECT_EQ(vcpu_regs(vcpu).rax, 9);
+	EXPECT_EQ(vcpu_result(vcpu), 9);
 }
 
 TEST(duplicates_are_the_same_vcpu)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(counts);
 	int copy = ASSERT_OK(dup(vcpu->fd));
 
 	EXPECT_REPORT(vcpu, 1);
@@ -84,19 +85,19 @@ static int in_child(void (*fn)(struct vcpu *), struct vcpu *vcpu)
 
 static void use_from_another_process(struct vcpu *vcpu)
 {
-	struct kvm_regs regs;
+	struct kvm_mp_state state;
 
 	EXPECT_ERRNO(vcpu_run(vcpu), EIO);
-	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_REGS, &regs), EIO);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_MP_STATE, &state), EIO);
 	EXPECT_ERRNO(ioctl(vcpu->vm->fd, KVM_CREATE_VCPU, 1), EIO);
-	EXPECT_ERRNO(ioctl(vcpu->vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_HLT), EIO);
+	EXPECT_ERRNO(ioctl(vcpu->vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY), EIO);
 	EXPECT_ERRNO(vm_set_slot(vcpu->vm, 1, 1UL << 30, PAGE_SIZE, vcpu->vm->ram, 0), EIO);
 }
 
 /* A VM belongs to the address space that made it. */
 TEST(another_process_gets_eio)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(counts);
 
 	EXPECT_EQ(in_child(use_from_another_process, vcpu), 0);
 	EXPECT_REPORT(vcpu, 1);
@@ -109,7 +110,7 @@ static void close_all(struct vcpu *vcpu)
 
 TEST(closing_in_a_child_leaves_the_parents)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(counts);
 
 	EXPECT_REPORT(vcpu, 1);
 	EXPECT_EQ(in_child(close_all, vcpu), 0);
@@ -126,7 +127,7 @@ TEST(files_left_to_a_child_die_with_it)
 	ASSERT_OK(pipe(ends));
 	maker = ASSERT_OK(fork());
 	if (!maker) {
-		struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+		struct vcpu *vcpu = GUEST_ANY_NEW(counts);
 		pid_t vcpu_owner = getpid();
 
 		ASSERT_REPORT(vcpu, 1);
@@ -149,7 +150,7 @@ TEST(files_left_to_a_child_die_with_it)
 TEST_LIMIT(nothing_is_left_of_500_guests, 60)
 {
 	for (int i = 0; i < 500; i++) {
-		struct vcpu *vcpu = GUEST_NEW(MODE_LONG, counts);
+		struct vcpu *vcpu = GUEST_ANY_NEW(counts);
 
 		ASSERT_REPORT(vcpu, 1);
 		guest_free(vcpu);

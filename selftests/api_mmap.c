@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* The kvm_run mapping: its pages, what lies behind it, and who may map what. */
 #include <signal.h>
 #include <string.h>

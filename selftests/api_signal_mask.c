@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* KVM_SET_SIGNAL_MASK: its argument, and which signals end KVM_RUN. */
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/x86.h"
+#include "lib/any.h"
 
 #define KERNEL_SIGSET_SIZE 8	/* sizeof(sigset_t) in the kernel */
 
@@ -37,7 +38,7 @@ static void block(int signal)
 	ASSERT_OK(sigprocmask(SIG_BLOCK, &set, NULL));
 }
 
-GUEST64(halts, "hlt\n");
+GUEST_ANY(halts, "hlt\n", DONE);
 
 TEST(null_takes_the_mask_off)
 {
@@ -62,19 +63,19 @@ TEST(length_must_be_the_kernels)
 
 TEST(pending_signal_blocked_by_the_thread_lets_it_run)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, halts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(halts);
 
 	signal(SIGUSR1, handle);
 	block(SIGUSR1);
 	raise(SIGUSR1);
-	EXPECT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_END(vcpu);
 	EXPECT_EQ(handled, 0);
 }
 
 /* QEMU's way: SIGUSR1 is blocked except inside KVM_RUN, and taken there by sigtimedwait. */
 TEST(pending_signal_let_in_by_the_mask_ends_the_run)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, halts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(halts);
 	sigset_t pending;
 
 	signal(SIGUSR1, handle);
@@ -89,25 +90,25 @@ TEST(pending_signal_let_in_by_the_mask_ends_the_run)
 
 TEST(pending_signal_blocked_by_the_mask_lets_it_run)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, halts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(halts);
 
 	signal(SIGUSR1, handle);
 	block(SIGUSR1);
 	raise(SIGUSR1);
 	ASSERT_OK(set_mask(vcpu, 1UL << (SIGUSR1 - 1)));
-	EXPECT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_END(vcpu);
 	EXPECT_EQ(handled, 0);
 }
 
 TEST(mask_holds_during_the_run_only)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, halts);
+	struct vcpu *vcpu = GUEST_ANY_NEW(halts);
 	sigset_t before, after;
 
 	block(SIGUSR2);
 	ASSERT_OK(sigprocmask(SIG_BLOCK, NULL, &before));
 	ASSERT_OK(set_mask(vcpu, 1UL << (SIGUSR1 - 1)));
-	EXPECT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_END(vcpu);
 	ASSERT_OK(sigprocmask(SIG_BLOCK, NULL, &after));
 	EXPECT_TRUE(sigismember(&after, SIGUSR2));
 	EXPECT_TRUE(!sigismember(&after, SIGUSR1));

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* VMs of one process and of several: each has its own memory, vCPUs and registers. */
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/x86.h"
+#include "lib/any.h"
 
-/* Adds EBX to the word at GUEST_DATA and reports it, over and over. */
-GUEST64(adds, "1: add %ebx, 0x10000\n mov 0x10000, %eax\n" REPORT "jmp 1b\n");
+/* Adds its argument to the word at GUEST_DATA and reports it, over and over. */
+GUEST_ANY(adds, "1: add %ebx, 0x10000\n mov 0x10000, %eax\n" REPORT "jmp 1b\n",
+	  "mov x2, #0x10000\n1: ldr w0, [x2]\nadd w0, w0, w1\nstr w0, [x2]\n" REPORT "b 1b\n");
 
 static struct vcpu *adding(uint32_t step)
 {
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, adds);
-	struct kvm_regs regs = vcpu_regs(vcpu);
+	struct vcpu *vcpu = GUEST_ANY_NEW(adds);
 
-	regs.rbx = step;
-	vcpu_set_regs(vcpu, &regs);
+	vcpu_set_argument(vcpu, step);
 	return vcpu;
 }
 
@@ -60,12 +60,9 @@ TEST(vcpus_of_one_vm_share_memory_only)
 {
 	struct vcpu *first = adding(1);
 	struct vcpu *second = vcpu_new(first->vm, 1);
-	struct kvm_regs regs;
 
-	vcpu_start(second, MODE_LONG, GUEST_CODE);
-	regs = vcpu_regs(second);
-	regs.rbx = 1000;
-	vcpu_set_regs(second, &regs);
+	vcpu_begin(second, GUEST_CODE);
+	vcpu_set_argument(second, 1000);
 	EXPECT_REPORT(first, 1);
 	EXPECT_REPORT(second, 1001);
 	EXPECT_REPORT(first, 1002);

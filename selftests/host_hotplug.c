@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Processors that go offline and come back, with and without VMs. */
-/* machine: cpus=2 */
+/* machine: arch=any cpus=2 */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
 #include <unistd.h>
 
+#include "lib/any.h"
 #include "lib/module.h"
-#include "lib/x86.h"
 
 #define CPU1_ONLINE "/sys/devices/system/cpu/cpu1/online"
 
@@ -31,7 +31,7 @@ static void pin(int cpu)
 	ASSERT_OK(sched_setaffinity(0, sizeof(set), &set));
 }
 
-GUEST64(counts, "1: inc %eax\n" REPORT "jmp 1b\n");
+GUEST_ANY(counts, "1: inc %eax\n" REPORT "jmp 1b\n", "1: add x0, x0, #1\n" REPORT "b 1b\n");
 
 TEST_LIMIT(a_vm_survives_its_processor, 60)
 {
@@ -39,7 +39,7 @@ TEST_LIMIT(a_vm_survives_its_processor, 60)
 	uint32_t count = 0;
 
 	set_online('1');
-	vcpu = GUEST_NEW(MODE_LONG, counts);
+	vcpu = GUEST_ANY_NEW(counts);
 	for (int i = 0; i < 3; i++) {
 		pin(1);
 		EXPECT_REPORT(vcpu, ++count);
@@ -59,7 +59,7 @@ TEST_LIMIT(a_processor_that_comes_later_runs_vms, 60)
 
 	pin(0);
 	set_online('0');
-	vcpu = GUEST_NEW(MODE_LONG, counts);
+	vcpu = GUEST_ANY_NEW(counts);
 	EXPECT_REPORT(vcpu, 1);
 	set_online('1');
 	pin(1);
@@ -69,6 +69,7 @@ TEST_LIMIT(a_processor_that_comes_later_runs_vms, 60)
 
 TEST_LIMIT(loaded_with_a_processor_offline, 60)
 {
+	module_needed();
 	pin(0);
 	set_online('0');
 	module_unload();
@@ -81,6 +82,7 @@ TEST_LIMIT(loaded_with_a_processor_offline, 60)
 
 TEST_LIMIT(unloaded_with_a_processor_offline, 60)
 {
+	module_needed();
 	set_online('1');
 	pin(1);
 	guest_smoke();
@@ -114,7 +116,7 @@ TEST_LIMIT(vm_freed_while_its_processor_is_away, 60)
 
 	set_online('1');
 	pin(1);
-	vcpu = GUEST_NEW(MODE_LONG, counts);
+	vcpu = GUEST_ANY_NEW(counts);
 	EXPECT_REPORT(vcpu, 1);
 	pin(0);
 	set_online('0');

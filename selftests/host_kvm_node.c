@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* Parameter kvm_node: the module also serves the node that VMMs have hard-coded. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -7,8 +8,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lib/any.h"
 #include "lib/module.h"
-#include "lib/x86.h"
 
 #define NODE "/dev/kvm"
 #define MISC_MAJOR 10

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
+/* machine: arch=any */
 /* Loading and unloading: refused while in use, clean otherwise. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/any.h"
 #include "lib/module.h"
-#include "lib/x86.h"
 
 static void in_use(void)
 {
@@ -22,8 +23,10 @@ static void unloads_and_loads(void)
 
 TEST(an_open_device_keeps_it)
 {
-	int kvm = kvm_open();
+	int kvm;
 
+	module_needed();
+	kvm = kvm_open();
 	in_use();
 	ASSERT_OK(close(kvm));
 	unloads_and_loads();
@@ -31,8 +34,10 @@ TEST(an_open_device_keeps_it)
 
 TEST(a_vm_alone_keeps_it)
 {
-	struct vm *vm = vm_new(1);
+	struct vm *vm;
 
+	module_needed();
+	vm = vm_new(1);
 	ASSERT_OK(close(vm->kvm));
 	in_use();
 	ASSERT_OK(close(vm->fd));
@@ -41,8 +46,10 @@ TEST(a_vm_alone_keeps_it)
 
 TEST(a_vcpu_alone_keeps_it)
 {
-	struct vcpu *vcpu = vcpu_create(vm_new(1), 0);
+	struct vcpu *vcpu;
 
+	module_needed();
+	vcpu = vcpu_create(vm_new(1), 0);
 	ASSERT_OK(munmap(vcpu->run, vcpu->run_size));
 	ASSERT_OK(close(vcpu->vm->kvm));
 	ASSERT_OK(close(vcpu->vm->fd));
@@ -53,8 +60,10 @@ TEST(a_vcpu_alone_keeps_it)
 
 TEST(a_mapping_alone_keeps_it)
 {
-	struct vcpu *vcpu = vcpu_create(vm_new(1), 0);
+	struct vcpu *vcpu;
 
+	module_needed();
+	vcpu = vcpu_create(vm_new(1), 0);
 	ASSERT_OK(close(vcpu->vm->kvm));
 	ASSERT_OK(close(vcpu->vm->fd));
 	ASSERT_OK(close(vcpu->fd));
@@ -63,7 +72,7 @@ TEST(a_mapping_alone_keeps_it)
 	unloads_and_loads();
 }
 
-GUEST64(spins, "sti\n 1: inc %eax\n jmp 1b\n");
+GUEST_ANY(spins, "sti\n 1: inc %eax\n jmp 1b\n", "1: add x0, x0, #1\nb 1b\n");
 
 /* rmmod right after a running VMM died finds nothing left of it. */
 TEST(a_killed_vmm_frees_it)
@@ -72,10 +81,11 @@ TEST(a_killed_vmm_frees_it)
 	pid_t vmm;
 	char byte;
 
+	module_needed();
 	ASSERT_OK(pipe(ready));
 	vmm = ASSERT_OK(fork());
 	if (!vmm) {
-		struct vcpu *vcpu = GUEST_NEW(MODE_LONG, spins);
+		struct vcpu *vcpu = GUEST_ANY_NEW(spins);
 
 		ASSERT_OK(write(ready[1], "", 1));
 		vcpu_run(vcpu);
@@ -90,6 +100,7 @@ TEST(a_killed_vmm_frees_it)
 
 TEST_LIMIT(fifty_times, 120)
 {
+	module_needed();
 	for (int i = 0; i < 50; i++) {
 		module_unload();
 		module_load();
@@ -99,12 +110,14 @@ TEST_LIMIT(fifty_times, 120)
 
 TEST_LIMIT(ten_times_with_a_guest_between, 60)
 {
+	module_needed();
 	for (int i = 0; i < 10; i++)
 		unloads_and_loads();
 }
 
 TEST(twice_is_refused)
 {
+	module_needed();
 	if (kvm_is_c())
 		ASSERT_ERRNO(module_insert("/modules/kvm-intel.ko", "enable_apicv=0"), EEXIST);
 	else
@@ -114,6 +127,7 @@ TEST(twice_is_refused)
 
 TEST(unknown_parameters_do_not_matter)
 {
+	module_needed();
 	if (kvm_is_c())
 		SKIP("the same loader serves C KVM");
 	module_unload();

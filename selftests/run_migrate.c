@@ -50,7 +50,7 @@ TEST_LIMIT(while_running, 60)
 	}
 	for (int i = 0; i < VCPUS; i++) {
 		spin_stop(threads[i]);
-		EXPECT_EQ(spin_register(vcpus[i]), SPIN_COUNTER(0));
+		EXPECT_EQ(vcpu_argument(vcpus[i]), SPIN_COUNTER(0));
 	}
 }
 

@@ -13,7 +13,7 @@ TEST(a_spinning_guest)
 
 		spin_stop(thread);
 		counted = *spin_counter(vcpu);
-		EXPECT_EQ(spin_register(vcpu), SPIN_COUNTER(0));
+		EXPECT_EQ(vcpu_argument(vcpu), SPIN_COUNTER(0));
 		EXPECT_EQ(*spin_counter(vcpu), counted);
 	}
 }

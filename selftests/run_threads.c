@@ -75,13 +75,13 @@ TEST(from_one_thread_to_another)
 
 	for (int i = 0; i < 10; i++) {
 		spin_stop(spin_run(vcpu));
-		EXPECT_EQ(spin_register(vcpu), SPIN_COUNTER(0));
+		EXPECT_EQ(vcpu_argument(vcpu), SPIN_COUNTER(0));
 	}
 }
 
 static void *read_registers(void *arg)
 {
-	EXPECT_EQ(spin_register(arg), SPIN_COUNTER(0));
+	EXPECT_EQ(vcpu_argument(arg), SPIN_COUNTER(0));
 	return NULL;
 }
 

@@ -78,10 +78,10 @@ impl VmState {
         &self.residents
     }
 
-    /// The interrupt controller, for an irqfd. `EINVAL` while there is none.
+    /// The interrupt controller, for an irqfd. `EAGAIN` while there is none, or it is not initialised.
     pub fn irq_sink(&self, _style: Style) -> Result<Arc<dyn IrqSink>> {
-        if !self.vgic.is_created() {
-            return Err(EINVAL);
+        if !self.vgic.is_initialised() {
+            return Err(EAGAIN);
         }
         Ok(self.vgic.clone())
     }

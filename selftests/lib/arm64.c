@@ -134,3 +134,14 @@ bool test_load(const char *file, int line, struct vcpu *vcpu, uint64_t gpa, uint
 {
 	return test_mmio(file, line, vcpu, gpa, len, false);
 }
+
+GUEST64(smoke, "mov x0, #42\n" REPORT DONE);
+
+void guest_smoke(void)
+{
+	struct vcpu *vcpu = GUEST_NEW(smoke);
+
+	ASSERT_REPORT(vcpu, 42);
+	ASSERT_DONE(vcpu);
+	guest_free(vcpu);
+}

@@ -90,6 +90,8 @@ struct vcpu *guest_new(const uint8_t *code, const uint8_t *end);
 #define GUEST_NEW(name) guest_new(name, name##_end)
 /* Frees a vCPU and its VM */
 void guest_free(struct vcpu *vcpu);
+/* Makes a guest, has it report once and end, frees it */
+void guest_smoke(void);
 
 /* Puts the table that MMU_ON needs at GUEST_TABLE, which guest_new() does as well */
 void vm_tables(struct vm *vm);

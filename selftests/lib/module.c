@@ -35,6 +35,12 @@ const char *module_name(void)
 	return kvm_is_c() ? "kvm_intel" : "rust_kvm";
 }
 
+void module_needed(void)
+{
+	if (!module_loaded(module_name()))
+		SKIP("the KVM under test is no module");
+}
+
 bool module_loaded(const char *name)
 {
 	char path[128];

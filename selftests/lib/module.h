@@ -14,6 +14,8 @@ int module_delete(const char *name);
 
 /* The module behind KVM_DEVICE: rust_kvm or kvm_intel */
 const char *module_name(void);
+/* Skips the test if there is none: C KVM is part of the kernel on arm64. */
+void module_needed(void);
 bool module_loaded(const char *name);
 /* Loads it and asserts that the device is there */
 void module_load(void);

@@ -24,35 +24,10 @@ static inline volatile uint64_t *spin_counter(struct vcpu *vcpu)
 	return (volatile uint64_t *)(vcpu->vm->ram + SPIN_COUNTER(vcpu->id));
 }
 
-#ifdef __x86_64__
-static inline uint64_t spin_register(struct vcpu *vcpu)
-{
-	return vcpu_regs(vcpu).rbx;
-}
-
-static inline void spin_set_register(struct vcpu *vcpu, uint64_t value)
-{
-	struct kvm_regs regs = vcpu_regs(vcpu);
-
-	regs.rbx = value;
-	vcpu_set_regs(vcpu, &regs);
-}
-#else
-static inline uint64_t spin_register(struct vcpu *vcpu)
-{
-	return vcpu_reg(vcpu, REG_X(1));
-}
-
-static inline void spin_set_register(struct vcpu *vcpu, uint64_t value)
-{
-	vcpu_set_reg(vcpu, REG_X(1), value);
-}
-#endif
-
 static inline void spin_start(struct vcpu *vcpu)
 {
 	vcpu_begin(vcpu, GUEST_CODE);
-	spin_set_register(vcpu, SPIN_COUNTER(vcpu->id));
+	vcpu_set_argument(vcpu, SPIN_COUNTER(vcpu->id));
 }
 
 static inline struct vcpu *spin_new(void)

@@ -92,12 +92,9 @@ impl Vgic {
         })
     }
 
-    /// KVM_SET_GSI_ROUTING. `EINVAL` without a GIC in the kernel, and as [`UserAddress::read_routing`] and
-    /// [`Routes::from_entries`] have it.
+    /// KVM_SET_GSI_ROUTING. A GIC that is initialised later begins with its own table. Errors are those of
+    /// [`UserAddress::read_routing`] and [`Routes::from_entries`].
     pub fn set_routing(&self, argument: UserAddress) -> Result {
-        if !self.is_created() {
-            return Err(EINVAL);
-        }
         let routes = Routes::from_entries(&argument.read_routing()?)?;
         let old = core::mem::replace(&mut *self.routes.lock(), routes);
         drop(old);

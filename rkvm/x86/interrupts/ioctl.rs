@@ -286,12 +286,12 @@ fn signal_msi(interrupts: &Interrupts, argument: UserAddress) -> Result<isize> {
 /// KVM_SET_GSI_ROUTING. `EINVAL` without local APICs in the kernel, and as [`UserAddress::read_routing`] and
 /// [`Routes::from_entries`] have it.
 fn set_routing(interrupts: &Interrupts, argument: UserAddress) -> Result {
+    let entries = argument.read_routing()?;
     let irqchip = match interrupts.kind() {
         Kind::Userspace => return Err(EINVAL),
         Kind::Split => Irqchip::Split,
         Kind::Full => Irqchip::Full,
     };
-    let entries = argument.read_routing()?;
     let format = interrupts.settings.msi_format();
     interrupts.set_routes(Routes::from_entries(&entries, irqchip, format)?)
 }
