@@ -39,6 +39,7 @@ unsigned int rkvm_online_cpus(void);
 unsigned int rkvm_possible_cpus(void);
 bool rkvm_work_pending(void);
 int rkvm_handle_work(void);
+void rkvm_user_return(void);
 void rkvm_yield(void);
 bool rkvm_signal_pending(void);
 bool rkvm_otherwise_idle(void);

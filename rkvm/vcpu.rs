@@ -8,7 +8,7 @@
 use crate::{
     arch,
     host::{
-        bindings as uapi,
+        bindings as uapi, cpu,
         file::{self, FileObject},
         mutex::KillableMutex,
         signal::{MaskedSignals, SignalMask, SIGSET_SIZE},
@@ -122,6 +122,7 @@ impl Vcpu {
         let masked = state.signal_mask.as_ref().map(MaskedSignals::new);
         let result = state.arch.run(&self.run);
         drop(masked);
+        cpu::note_user_return();
         result
     }
 

@@ -117,6 +117,13 @@ pub fn handle_pending_work() -> Result {
     kernel::error::to_result(unsafe { bindings::rkvm_handle_work() })
 }
 
+/// KVM_RUN ends: the kernel does on the return to user space what [`handle_pending_work`] has put off until then, on some
+/// architectures the update of restartable sequences.
+pub fn note_user_return() {
+    // SAFETY: called in process context; it sets a flag of the current task.
+    unsafe { bindings::rkvm_user_return() };
+}
+
 /// Lets other threads that are ready run first.
 pub fn yield_to_others() {
     // SAFETY: called in process context with preemption and interrupts on.

@@ -20,6 +20,7 @@
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/rcuwait.h>
+#include <linux/rseq.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -99,6 +100,12 @@ notrace bool rkvm_work_pending(void)
 int rkvm_handle_work(void)
 {
 	return xfer_to_guest_mode_handle_work();
+}
+
+/* After KVM_RUN: what that work may have put off until the return to user space is not forgotten. */
+void rkvm_user_return(void)
+{
+	rseq_virt_userspace_exit();
 }
 
 bool rkvm_signal_pending(void)
