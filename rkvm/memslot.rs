@@ -17,11 +17,14 @@ use kernel::sync::Arc;
 use crate::dirty_log::{DirtyLog, Initial};
 use crate::types::{Gfn, Gpa, Hva, PAGE_SHIFT};
 
+/// Slots that C KVM keeps for itself: on x86 for what it once asked of the VMM.
+const RESERVED_SLOTS: u32 = if cfg!(CONFIG_ARM64) { 0 } else { 3 };
+
 /// The number of slots that a VM can have (`KVM_CAP_NR_MEMSLOTS`), as C KVM has it.
 ///
 /// A slot number has the address space in its upper 16 bits. Only address space 0 exists here, so
 /// the numbers of others are refused together with those that are too large.
-pub const MAX_SLOTS: u32 = i16::MAX as u32 - 3;
+pub const MAX_SLOTS: u32 = i16::MAX as u32 - RESERVED_SLOTS;
 
 /// The most pages that a slot can have, so that a bit in its dirty log has a 31-bit number.
 pub const MAX_SLOT_PAGES: u64 = (1 << 31) - 1;
