@@ -105,6 +105,9 @@ pub enum UserExit {
     /// KVM_EXIT_SYSTEM_EVENT with its data word, if it has one.
     #[cfg_attr(CONFIG_X86_64, expect(dead_code, reason = "PSCI is arm64's"))]
     SystemEvent { kind: u32, flags: Option<u64> },
+    /// KVM_EXIT_ARM_NISV: an access to a device whose syndrome does not describe it, with what `iss` tells of it.
+    #[cfg_attr(CONFIG_X86_64, expect(dead_code, reason = "syndromes are arm64's"))]
+    Undescribed { gpa: Gpa, iss: u64 },
     /// KVM_EXIT_HYPERCALL of a function.
     #[cfg_attr(
         CONFIG_X86_64,
@@ -237,6 +240,15 @@ impl RunPage {
         let run = self.run();
         // SAFETY: as in `request`.
         unsafe { addr_of_mut!((*run).kvm_dirty_regs).write_volatile(sets) };
+    }
+
+    /// Tells a VMM that has the interrupt controller which lines of devices in the kernel are high: bits
+    /// KVM_ARM_DEV_EL1_.
+    #[cfg(CONFIG_ARM64)]
+    pub fn set_device_lines(&self, lines: u64) {
+        let run = self.run();
+        // SAFETY: as in `request`.
+        unsafe { addr_of_mut!((*run).s.regs.device_irq_level).write_volatile(lines) };
     }
 
     /// Copies a member of `struct kvm_sync_regs`, at `offset`, in. `EINVAL` for what is none.
@@ -372,6 +384,12 @@ impl RunPage {
                     let data = addr_of_mut!((*event).__bindgen_anon_1.data[0]);
                     data.write_volatile(flags.unwrap_or(0));
                     uapi::KVM_EXIT_SYSTEM_EVENT
+                }
+                UserExit::Undescribed { gpa, iss } => {
+                    let access = addr_of_mut!((*detail).arm_nisv);
+                    addr_of_mut!((*access).esr_iss).write_volatile(iss);
+                    addr_of_mut!((*access).fault_ipa).write_volatile(gpa.raw());
+                    uapi::KVM_EXIT_ARM_NISV
                 }
                 UserExit::Hypercall { function, flags } => {
                     let hypercall = addr_of_mut!((*detail).hypercall);

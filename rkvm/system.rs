@@ -110,7 +110,6 @@ pub fn check_extension(platform: &arch::Platform, extension: usize) -> isize {
             | uapi::KVM_CAP_CHECK_EXTENSION_VM
             | uapi::KVM_CAP_IMMEDIATE_EXIT
             | uapi::KVM_CAP_IOEVENTFD
-            | uapi::KVM_CAP_IOEVENTFD_NO_LENGTH
             | uapi::KVM_CAP_IOEVENTFD_ANY_LENGTH
             | uapi::KVM_CAP_IRQFD
             | uapi::KVM_CAP_DEVICE_CTRL
@@ -118,8 +117,7 @@ pub fn check_extension(platform: &arch::Platform, extension: usize) -> isize {
             | uapi::KVM_CAP_COALESCED_PIO
             | uapi::KVM_CAP_INTERNAL_ERROR_DATA
             | uapi::KVM_CAP_BINARY_STATS_FD
-            | uapi::KVM_CAP_HALT_POLL
-            | uapi::KVM_CAP_MEMORY_FAULT_INFO,
+            | uapi::KVM_CAP_HALT_POLL,
         ) => 1,
         Ok(uapi::KVM_CAP_COALESCED_MMIO) => RunPage::RING_PAGE as isize,
         Ok(uapi::KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) => LOG_MODES as isize,

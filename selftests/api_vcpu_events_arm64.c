@@ -45,6 +45,7 @@ GUEST64(vectors,
 	"mrs x0, esr_el1\n" REPORT
 	"1: " DONE "b 1b\n");
 GUEST64(waits, "mov x0, #1\n" REPORT "msr daifclr, #4\n" "mov x0, #2\n" REPORT DONE);
+GUEST64(unmasked, "msr daifclr, #4\n" "mov x1, #0x0a000000\n" "ldr x0, [x1]\n" REPORT DONE);
 GUEST64(loads, "mov x1, #0x0a000000\n" "ldr x0, [x1, #8]\n" REPORT DONE);
 
 static struct vcpu *with_vectors(const uint8_t *code, const uint8_t *end)
@@ -78,6 +79,24 @@ TEST(serror)
 	EXPECT_REPORT(vcpu, 0xbe000000 | 0x12345);
 	ASSERT_OK(get_events(vcpu, &events));
 	EXPECT_EQ(events.exception.serror_pending, 0);
+	EXPECT_DONE(vcpu);
+}
+
+/* One that it does not mask is taken at once, in place of an answer to KVM_EXIT_MMIO. */
+TEST(serror_unmasked)
+{
+	struct vcpu *vcpu = with_vectors(unmasked, unmasked_end);
+	struct kvm_vcpu_events events = {
+		.exception = { .serror_pending = 1, .serror_has_esr = 1, .serror_esr = 0x777 },
+	};
+
+	ASSERT_RUN(vcpu, KVM_EXIT_MMIO);
+	ASSERT_OK(set_events(vcpu, &events));
+	ASSERT_OK(get_events(vcpu, &events));
+	EXPECT_EQ(events.exception.serror_pending, 0);
+	EXPECT_EQ(vcpu_reg(vcpu, REG_PC), GUEST_VECTORS + 0x380);
+	EXPECT_EQ(vcpu_reg(vcpu, REG_ELR_EL1), GUEST_CODE + 8);
+	EXPECT_REPORT(vcpu, 0xbe000777);
 	EXPECT_DONE(vcpu);
 }
 

@@ -110,6 +110,9 @@ TEST(a_big_endian_guest)
 	EXPECT_EQ(vcpu_reg(vcpu, REG_X(0)), 0x55667788);
 }
 
+GUEST64(two_pairs, AT_DEVICE "ldp x2, x3, [x1]\n" "stp x2, x3, [x1, #32]\n");
+#define AT_FAR "mov x1, #0x40000000\n"
+
 GUEST64(pair, AT_DEVICE "ldp x2, x3, [x1]\n");
 
 /* A load of two registers has no syndrome, and the VMM has not offered to look at the instruction. */
@@ -119,4 +122,47 @@ TEST(no_syndrome)
 
 	EXPECT_ERRNO(vcpu_run(vcpu), ENOSYS);
 	EXPECT_EQ(vcpu_reg(vcpu, REG_PC), GUEST_CODE + 4);
+}
+
+/* Another one has; it can do the instruction for the guest, or have it fail. */
+TEST(no_syndrome_to_the_vmm)
+{
+	enum { ISS_WRITE = 1 << 6, ISS_TRANSLATION_FAULT = 0x4 };
+	struct kvm_vcpu_events events = { .exception.ext_dabt_pending = 1 };
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_ARM_NISV_TO_USER };
+	struct vcpu *vcpu = GUEST_NEW(two_pairs);
+
+	EXPECT_EQ(kvm_check(vcpu->vm->fd, KVM_CAP_ARM_NISV_TO_USER), 1);
+	EXPECT_ERRNO(vcpu_run(vcpu), ENOSYS);
+	ASSERT_OK(ioctl(vcpu->vm->fd, KVM_ENABLE_CAP, &cap));
+	ASSERT_RUN(vcpu, KVM_EXIT_ARM_NISV);
+	EXPECT_EQ(vcpu->run->arm_nisv.fault_ipa, DEVICE);
+	EXPECT_EQ(vcpu->run->arm_nisv.esr_iss & ~3, ISS_TRANSLATION_FAULT);
+	EXPECT_EQ(vcpu_reg(vcpu, REG_PC), GUEST_CODE + 4);
+	vcpu_set_reg(vcpu, REG_PC, GUEST_CODE + 8);
+	ASSERT_RUN(vcpu, KVM_EXIT_ARM_NISV);
+	EXPECT_EQ(vcpu->run->arm_nisv.fault_ipa, DEVICE + 32);
+	EXPECT_EQ(vcpu->run->arm_nisv.esr_iss & ~3, ISS_WRITE | ISS_TRANSLATION_FAULT);
+	/* Nothing is pending that KVM_RUN would finish. */
+	vcpu->run->immediate_exit = 1;
+	EXPECT_ERRNO(vcpu_run(vcpu), EINTR);
+	EXPECT_EQ(vcpu_reg(vcpu, REG_PC), GUEST_CODE + 8);
+	ASSERT_OK(ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events));
+	EXPECT_EQ(vcpu_reg(vcpu, REG_ELR_EL1), GUEST_CODE + 8);
+	EXPECT_EQ(vcpu_reg(vcpu, REG_PC), 0x200);
+}
+
+GUEST64(walk, SET_VECTORS MMU_ON AT_FAR "ldr x0, [x1]\n" DONE);
+
+/* The guest's tables must be in memory: else it is told which of them is not. */
+TEST(tables_without_memory)
+{
+	enum { ABORT_ON_WALK = 0x96000014 };
+	struct vcpu *vcpu = GUEST_NEW(walk);
+	const uint64_t table = 0x0a000000 | 3;
+
+	vm_vectors(vcpu->vm);
+	vm_write(vcpu->vm, GUEST_TABLE + 8, &table, sizeof(table));
+	EXPECT_EXCEPTION(vcpu, ABORT_ON_WALK + 2, 1UL << 30);
+	EXPECT_DONE(vcpu);
 }

@@ -85,6 +85,11 @@ TEST(versions_of_the_vmm)
 		EXPECT_ERRNO(reg_set(vcpu, REG_PSCI_VERSION, &value), EINVAL);
 		value = 0x10004;
 		EXPECT_ERRNO(reg_set(vcpu, REG_PSCI_VERSION, &value), EINVAL);
+		/* It can be changed while the VM runs. */
+		value = 0x10000;
+		EXPECT_OK(reg_set(vcpu, REG_PSCI_VERSION, &value));
+		EXPECT_EQ(vcpu_reg(vcpu, REG_PSCI_VERSION), 0x10000);
+		EXPECT_EQ(call0(vcpu, PSCI_VERSION, 0, 0, 0), 0x10000);
 	}
 }
 

@@ -2,6 +2,7 @@
 /* Interrupts of a guest with a GICv3: lines, SGIs, timers. */
 /* machine: arch=arm64 cpus=2 */
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "lib/vgic.h"
@@ -255,4 +256,96 @@ TEST(the_mask_holds_interrupts_off)
 	vgic_set_dist(vgic, 0x180 + 4, 1 << (SPI - 32));
 	ASSERT_REPORT(vcpu, MAIN);
 	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* ICC_IGRPEN1_EL1 is on, and all of 24 edges become active one after the other, each more urgent than the one before. */
+GUEST64(nested,
+	GIC_ON
+	"mov x0, #1\n" REPORT
+	"mov x4, #24\n"
+	"1: " ACKNOWLEDGE REPORT
+	"subs x4, x4, #1\nb.ne 1b\n"
+	"mov x4, #24\nmov x0, #55\n"
+	"2: " END_OF_INTERRUPT "sub x0, x0, #1\n"
+	"subs x4, x4, #1\nb.ne 2b\n"
+	"mov x1, #0x08000000\n"
+	"ldr w0, [x1, #0x304]\n" REPORT
+	DONE);
+
+/* Interrupts that are active and in no list register end in the order of their priorities. */
+TEST(more_active_than_list_registers)
+{
+	enum { FIRST = 32, COUNT = 24 };
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(nested, report_irq, &vcpu, 1);
+
+	ASSERT_REPORT(vcpu, 1);
+	for (unsigned int i = 0; i < COUNT; i++) {
+		unsigned int at = (FIRST + i) & ~3;
+		uint32_t priorities = vgic_dist(vgic, 0x400 + at) & ~(0xffu << 8 * (i % 4));
+
+		vgic_set_dist(vgic, 0x400 + at, priorities | (COUNT - i) * 8u << 8 * (i % 4));
+	}
+	vgic_set_dist(vgic, 0xc08, 0xaaaaaaaa);
+	vgic_set_dist(vgic, 0xc0c, 0xaaaaaaaa);
+	for (unsigned int i = 0; i < COUNT; i++) {
+		spi_line(vcpu->vm, FIRST + i, 1);
+		spi_line(vcpu->vm, FIRST + i, 0);
+		ASSERT_REPORT(vcpu, FIRST + i);
+	}
+	ASSERT_REPORT(vcpu, 0);
+	ASSERT_DONE(vcpu);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* An eventfd raises the line of an interrupt that is triggered by its level; it is the VMM that lowers it. */
+TEST(an_eventfd_for_a_level)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
+	const int event = ASSERT_OK(eventfd(0, EFD_CLOEXEC));
+	const struct kvm_irqfd irqfd = { .fd = event, .gsi = SPI - 32 };
+	const uint64_t one = 1;
+
+	ASSERT_REPORT(vcpu, MAIN);
+	ASSERT_OK(ioctl(vcpu->vm->fd, KVM_IRQFD, &irqfd));
+	ASSERT_EQ(write(event, &one, sizeof(one)), sizeof(one));
+	ASSERT_REPORT(vcpu, SPI);
+	assert_report_again(vcpu, SPI);
+	spi_line(vcpu->vm, SPI, 0);
+	ASSERT_REPORT(vcpu, MAIN);
+	close(event);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/*
+ * ICC_CTLR_EL1.EOImode. The first vCPU acknowledges an interrupt and drops its priority, the second deactivates it by
+ * ICC_DIR_EL1.
+ */
+GUEST64(two_steps,
+	GIC_ON
+	"mov x0, #2\nmsr S3_0_C12_C12_4, x0\nisb\n"
+	"cbnz x2, 1f\n"
+	"mov x0, #1\n" REPORT
+	ACKNOWLEDGE END_OF_INTERRUPT REPORT
+	"mov x1, #0x08000000\n"
+	"ldr w0, [x1, #0x304]\n" REPORT
+	"ldr w0, [x1, #0x304]\n" REPORT
+	DONE
+	"1: mov x0, #40\nmsr S3_0_C12_C11_1, x0\n" REPORT
+	DONE);
+
+TEST(another_processor_ends_it)
+{
+	struct vcpu *vcpus[2];
+	int vgic = VGIC_GUEST(two_steps, report_irq, vcpus, 2);
+
+	ASSERT_REPORT(vcpus[0], 1);
+	vgic_set_dist(vgic, 0xc00 + SPI / 16 * 4, 2 << SPI % 16 * 2);
+	spi_line(vcpus[0]->vm, SPI, 1);
+	ASSERT_REPORT(vcpus[0], SPI);
+	ASSERT_REPORT(vcpus[0], 1 << (SPI - 32));
+	ASSERT_REPORT(vcpus[1], SPI);
+	ASSERT_REPORT(vcpus[0], 0);
+	vgic_guest_free(vgic, vcpus, 2);
 }

@@ -11,7 +11,10 @@ use crate::{
         guest_memory::GuestMemory,
         loaded::Loaded,
         mmio::{ByteOrder, Direction, RegisterAccess},
+        options::VmOption,
+        processors::Endianness,
         run::FaultInfo,
+        stage1::Regime,
         vcpu::Core,
         vgic::mmio::{Access, Context, Served},
     },
@@ -112,21 +115,19 @@ impl Core {
         served
     }
 
-    /// An access that no device in the kernel takes. `ENOSYS` if the syndrome does not describe the instruction.
+    /// An access that no device in the kernel takes. `ENOSYS` if the syndrome does not describe the instruction, and
+    /// the VMM has not asked for those.
     pub fn mmio(&mut self, fault: &FaultInfo) -> Result<Option<UserExit>> {
         let iss = Abort::from(fault.syndrome.iss());
-        let aborted = Aborted::of(fault.syndrome);
-        if aborted == Aborted::Fetch || iss.table_walk().into_bool() {
-            // Neither instructions nor the guest's tables can lie there.
-            let (regs, el1) = (&mut self.regs, &mut self.el1);
-            exception::abort(
-                regs,
-                el1,
-                aborted,
-                fault.far,
-                status::EXTERNAL,
-                fault.syndrome,
-            );
+        // Neither instructions nor the guest's tables can lie there.
+        if iss.table_walk().into_bool() {
+            if let Some(level) = self.level_of_table(fault) {
+                self.refuse(fault, status::EXTERNAL_ON_WALK + u64::from(level));
+            }
+            return Ok(None);
+        }
+        if Aborted::of(fault.syndrome) == Aborted::Fetch {
+            self.refuse(fault, status::EXTERNAL);
             return Ok(None);
         }
         if iss.maintenance().into_bool() {
@@ -135,12 +136,53 @@ impl Core {
             return Ok(None);
         }
         let order = ByteOrder::of_guest(self.regs.pstate, self.el1.get(El1Reg::Sctlr));
-        let access = RegisterAccess::from_abort(iss, order).ok_or_else(not_implemented)?;
+        let Some(access) = RegisterAccess::from_abort(iss, order) else {
+            if !self.vm.arch().options().has(VmOption::UndescribedToVmm) {
+                return Err(not_implemented());
+            }
+            return Ok(Some(UserExit::Undescribed {
+                gpa: fault.gpa,
+                iss: (fault.syndrome.iss() & Abort::UNDESCRIBED).into(),
+            }));
+        };
         if self.access_gic(fault.gpa, &access, Context::Process) == Served::Done {
             self.regs.skip_instruction(fault.syndrome);
             return Ok(None);
         }
         Ok(Some(self.ask_vmm(fault, access)))
+    }
+
+    /// The access fails in the guest.
+    fn refuse(&mut self, fault: &FaultInfo, status: u64) {
+        exception::abort(
+            &mut self.regs,
+            &mut self.el1,
+            Aborted::of(fault.syndrome),
+            fault.far,
+            status,
+            fault.syndrome,
+        );
+    }
+
+    /// The level of the guest's table that could not be read. `None` if the guest has changed its tables meanwhile: it
+    /// will fault again.
+    fn level_of_table(&mut self, fault: &FaultInfo) -> Option<u8> {
+        let regime = Regime {
+            tcr: self.el1.get(El1Reg::Tcr),
+            ttbr0: self.el1.get(El1Reg::Ttbr0),
+            ttbr1: self.el1.get(El1Reg::Ttbr1),
+        };
+        let is_big = self.endianness() == Endianness::Big;
+        let mmu = self.vm.mmu();
+        regime.level_of_table(fault.far, fault.gpa.frame().base().raw(), |at| {
+            let mut bytes = [0; size_of::<u64>()];
+            self.view.read(mmu, Gpa::new(at), &mut bytes).ok()?;
+            Some(if is_big {
+                u64::from_be_bytes(bytes)
+            } else {
+                u64::from_le_bytes(bytes)
+            })
+        })
     }
 
     /// The VMM has carried out what was pending.

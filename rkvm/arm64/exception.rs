@@ -47,6 +47,7 @@ mod class {
     pub(super) const UNKNOWN: u64 = 0x00;
     pub(super) const INSTRUCTION_ABORT_LOWER: u64 = 0x20;
     pub(super) const DATA_ABORT_LOWER: u64 = 0x24;
+    pub(super) const SERROR: u64 = 0x2f;
     /// What a class of a lower level has added where the exception comes from EL1 itself.
     pub(super) const SAME_LEVEL: u64 = 1;
 }
@@ -59,6 +60,8 @@ pub mod status {
     pub const EXTERNAL: u64 = 0x10;
     /// An exclusive or atomic access to memory that has none.
     pub const EXCLUSIVE_OR_ATOMIC: u64 = 0x35;
+    /// One on a table walk, at level 0; the other levels follow.
+    pub const EXTERNAL_ON_WALK: u64 = 0x14;
 }
 
 /// What kind of access an abort is about.
@@ -112,6 +115,12 @@ pub fn take(regs: &mut CoreRegs, el1: &mut impl El1Access, entry: Entry, syndrom
 pub fn undefined(regs: &mut CoreRegs, el1: &mut impl El1Access, cause: Syndrome) {
     let syndrome = class::UNKNOWN << Syndrome::CLASS_SHIFT | cause.raw() & Syndrome::IL;
     take(regs, el1, Entry::Synchronous, syndrome);
+}
+
+/// An SError with an ISS.
+pub fn serror(regs: &mut CoreRegs, el1: &mut impl El1Access, iss: u64) {
+    let syndrome = class::SERROR << Syndrome::CLASS_SHIFT | Syndrome::IL | iss;
+    take(regs, el1, Entry::SError, syndrome);
 }
 
 /// An access to `address`, a virtual one, fails with a fault status.

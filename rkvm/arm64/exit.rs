@@ -148,6 +148,11 @@ kernel::bitfield! {
     }
 }
 
+impl Abort {
+    /// What is true of an access that the syndrome does not describe: status, direction, and whether it is maintenance.
+    pub const UNDESCRIBED: u32 = 0x3f | 1 << 6 | 1 << 8;
+}
+
 /// Why a stage refused an access, from the fault status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultStatus {

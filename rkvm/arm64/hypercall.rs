@@ -43,7 +43,8 @@ impl Core {
                     processors: self.vm.arch().processors(),
                     endianness: self.endianness(),
                 };
-                let outcome = psci::call(version, fixed.suspend, call, &caller);
+                let outcome =
+                    psci::call(version, self.vm.arch().options().suspend(), call, &caller);
                 return self.carry_out(outcome);
             }
             Service::Random(Request::Done(results)) => results,

@@ -12,6 +12,7 @@ use crate::{
         sysreg::role::TimerPart,
         time::VmTime,
         timer::{nanoseconds, Count, Ppis, Timer, Which},
+        traps::hcr,
         vgic::{
             gic::{
                 cpu_interface::Features,
@@ -56,7 +57,7 @@ pub struct Interrupts {
     timers: [Timer; 2],
     ppis: Ppis,
     physical: PhysicalPpis,
-    /// The timers' lines as they were last passed on to the GIC.
+    /// The timers' lines as they were last passed on to the GIC, or told to the VMM that has the interrupt controller.
     lines: [Level; 2],
     /// The physical interrupt of a timer was taken for the guest on this processor.
     fired: [bool; 2],
@@ -151,6 +152,7 @@ impl Interrupts {
         self.vgic().map()?;
         self.ppis = self.time().fix_ppis()?;
         self.index = self.vgic().index_of(&self.target);
+        self.lists.traps_end = self.vgic().vcpus() > 1;
         if let Some(index) = self.index {
             let (ppis, physical) = (self.ppis, self.physical);
             self.vgic().with_gic(|gic| {
@@ -196,10 +198,10 @@ impl Interrupts {
             // The others may hold anything: a processor that slept deeply has forgotten that they were empty.
             host::load_lists(here, &self.lists, self.lists.count());
             self.written = self.lists.used();
+            self.lines = lines;
         }
         self.stale = false;
         self.fresh = true;
-        self.lines = lines;
         self.note_fired(lines);
         self.hardware = Some(Hardware { timers, interface });
     }
@@ -242,9 +244,9 @@ impl Interrupts {
             if let Some(ended) = ended {
                 vgic.tell_ended(&ended);
             }
+            self.lines = lines;
         }
         self.target.depart();
-        self.lines = lines;
         self.timers = timers.leave(here);
         for which in Which::ALL {
             if core::mem::take(self.fired_mut(which)) {
@@ -261,19 +263,41 @@ impl Interrupts {
         }
     }
 
-    /// A section begins: interrupts are off. What the host's handlers may have taken meanwhile is noticed.
+    /// A section begins: interrupts are off. What the host's handlers may have taken meanwhile is noticed. Whether there
+    /// is a change that the VMM has to be told of first, as the interrupt controller is its.
     #[inline]
-    pub fn begin_section(&mut self) {
+    pub fn begin_section(&mut self) -> bool {
         let Some(hardware) = &self.hardware else {
-            return;
+            return false;
         };
         let lines = hardware.timers.lines();
         let was_loaded = core::mem::take(&mut self.fresh);
         if lines == self.lines && (was_loaded || lines == [Level::Low; 2]) {
-            return;
+            return false;
         }
-        self.stale |= matches!(hardware.interface, Interface::Resident(_));
+        let is_resident = matches!(hardware.interface, Interface::Resident(_));
+        self.stale |= is_resident;
         self.note_fired(lines);
+        !is_resident && lines != self.lines
+    }
+
+    /// HCR_EL2 with the lines of a VMM that has the interrupt controller.
+    #[inline(always)]
+    pub fn with_lines(&self, hcr: u64) -> u64 {
+        match self.index {
+            Some(_) => hcr,
+            None => hcr & !(hcr::VI | hcr::VF) | self.target.lines(),
+        }
+    }
+
+    /// KVM_RUN returns to a VMM that has the interrupt controller: the timers' lines, of which it has been told then.
+    /// `None` if the kernel has it.
+    pub fn tell_lines(&mut self) -> Option<[Level; 2]> {
+        if self.index.is_some() {
+            return None;
+        }
+        self.lines = self.lines_now();
+        Some(self.lines)
     }
 
     fn note_fired(&mut self, lines: [Level; 2]) {
@@ -409,8 +433,8 @@ impl Interrupts {
             let ppis = self.ppis;
             self.vgic()
                 .with_gic(|gic| set_lines(gic, index, ppis, lines));
+            self.lines = lines;
         }
-        self.lines = lines;
     }
 
     /// Ticks until the virtual counter is there.
@@ -419,10 +443,12 @@ impl Interrupts {
         until.map(|until| until.0.saturating_sub(now.0))
     }
 
-    /// How long it takes until a timer fires, or `left` ticks are over. `None` for ever.
+    /// How long it takes until a timer fires whose line is low, or `left` ticks are over. `None` for ever.
     fn remaining(&self, left: Option<u64>) -> Option<Duration> {
-        let ticks = |which| self.timer(which).remaining(self.time().now(which));
-        let timers = Which::ALL.into_iter().filter_map(ticks);
+        let lines = Which::ALL.into_iter().zip(self.lines);
+        let timers = lines
+            .filter(|(_, line)| *line == Level::Low)
+            .filter_map(|(which, _)| self.timer(which).remaining(self.time().now(which)));
         let ticks = Iterator::chain(timers, left).min()?;
         Some(Duration::from_nanos(nanoseconds(
             ticks,
@@ -435,18 +461,18 @@ impl Interrupts {
     pub fn has_interrupt(&mut self) -> bool {
         self.target.take_news();
         let lines = self.lines_now();
-        self.lines = lines;
         let ppis = self.ppis;
         match self.index {
             Some(index) => {
+                self.lines = lines;
                 let has = self.vgic().with_gic_for(index, |gic| {
                     set_lines(gic, index, ppis, lines);
                     gic.has_deliverable(index)
                 });
                 has.unwrap_or(false)
             }
-            // The VMM has the interrupt controller: it has to look.
-            None => lines != [Level::Low; 2],
+            // The VMM has the interrupt controller, and has to be told of the timers.
+            None => lines != self.lines || self.target.lines() != 0,
         }
     }
 

@@ -10,7 +10,6 @@ use super::{
     id_regs::{HostIds, IdRegs, Implementation, Stage},
     newer_features::Allowed,
     one_reg::FirmwareReg,
-    psci::SystemSuspend,
     smccc::{
         filter::{Action, Filter},
         Firmware,
@@ -30,8 +29,6 @@ pub struct Fixed {
     pub firmware: Firmware,
     /// Which calls the VMM serves.
     pub filter: Filter,
-    /// Whether guests can suspend the VM.
-    pub suspend: SystemSuspend,
 }
 
 /// What the VMM has chosen so far.
@@ -40,7 +37,6 @@ pub struct Machine {
     processors: Option<(Features, IdRegs)>,
     firmware: Firmware,
     filter: Filter,
-    suspend: SystemSuspend,
     implementation: Implementation,
     fixed: Option<Arc<Fixed>>,
 }
@@ -52,7 +48,6 @@ impl Machine {
             processors: None,
             firmware: Firmware::new(),
             filter: Filter::new(),
-            suspend: SystemSuspend::Absent,
             implementation: Implementation::Fixed,
             fixed: None,
         }
@@ -99,13 +94,18 @@ impl Machine {
     /// KVM_GET_ONE_REG of a register of the firmware. `ENOENT` before there are features.
     pub fn firmware(&self, host: &HostIds, register: FirmwareReg) -> Result<u64> {
         let (features, _) = self.processors.as_ref().ok_or(ENOENT)?;
-        Ok(self.firmware.get(register, *features, host))
+        let firmware = self.fixed.as_ref().map(|fixed| &fixed.firmware);
+        let firmware = firmware.unwrap_or(&self.firmware);
+        Ok(firmware.get(register, *features, host))
     }
 
     /// KVM_SET_ONE_REG of a register of the firmware; errors are those of [`Firmware::set`].
     pub fn set_firmware(&mut self, host: &HostIds, register: FirmwareReg, value: u64) -> Result {
         let stage = self.stage();
         let (features, _) = self.processors.as_ref().ok_or(ENOENT)?;
+        if let (FirmwareReg::PsciVersion, Some(fixed)) = (register, &self.fixed) {
+            return fixed.firmware.set_psci_version(*features, value);
+        }
         self.firmware.set(register, *features, host, stage, value)
     }
 
@@ -113,11 +113,6 @@ impl Machine {
     pub fn filter(&mut self, first: u32, count: u32, action: Action) -> Result {
         let stage = self.stage();
         self.filter.add(first, count, action, stage)
-    }
-
-    /// KVM_CAP_ARM_SYSTEM_SUSPEND. It has no effect on a VM that runs.
-    pub fn offer_suspend(&mut self) {
-        self.suspend = SystemSuspend::Offered;
     }
 
     /// KVM_CAP_ARM_WRITABLE_IMP_ID_REGS. The caller sees to it that there are no vCPUs.
@@ -140,9 +135,8 @@ impl Machine {
                 features: *features,
                 ids: ids.clone(),
                 allowed: Allowed::new(ids),
-                firmware: self.firmware,
+                firmware: self.firmware.duplicate(),
                 filter: core::mem::replace(&mut self.filter, Filter::new()),
-                suspend: self.suspend,
             },
             GFP_KERNEL_ACCOUNT,
         )?;

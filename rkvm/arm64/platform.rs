@@ -193,10 +193,7 @@ impl Platform {
     /// KVM_CHECK_EXTENSION for what arm64 has.
     pub fn check_extension(&self, extension: u32) -> isize {
         match extension {
-            uapi::KVM_CAP_COUNTER_OFFSET
-            | uapi::KVM_CAP_IRQCHIP
-            | uapi::KVM_CAP_SIGNAL_MSI
-            | uapi::KVM_CAP_MSI_DEVID => 1,
+            uapi::KVM_CAP_COUNTER_OFFSET | uapi::KVM_CAP_IRQCHIP | uapi::KVM_CAP_SIGNAL_MSI => 1,
             uapi::KVM_CAP_IRQ_ROUTING => MAX_ROUTES as isize,
             uapi::KVM_CAP_ONE_REG
             | uapi::KVM_CAP_ARM_PSCI
@@ -206,6 +203,11 @@ impl Platform {
             | uapi::KVM_CAP_VCPU_EVENTS
             | uapi::KVM_CAP_VCPU_ATTRIBUTES
             | uapi::KVM_CAP_ARM_INJECT_EXT_DABT
+            | uapi::KVM_CAP_ARM_IRQ_LINE_LAYOUT_2
+            | uapi::KVM_CAP_ARM_NISV_TO_USER
+            | uapi::KVM_CAP_ARM_SET_DEVICE_ADDR
+            | uapi::KVM_CAP_ARM_USER_IRQ
+            | uapi::KVM_CAP_SYSTEM_EVENT_DATA
             | uapi::KVM_CAP_ARM_SYSTEM_SUSPEND
             | uapi::KVM_CAP_ARM_WRITABLE_IMP_ID_REGS
             | uapi::KVM_CAP_STEAL_TIME

@@ -95,6 +95,8 @@ pub enum Leave {
     CleanMemory,
     /// An SError says that wrong data may be anywhere.
     Uncontained(Syndrome),
+    /// A timer's line has changed, of which a VMM that has the interrupt controller has to be told.
+    Line,
     /// The VMM has to act.
     User(UserExit),
 }
@@ -133,6 +135,7 @@ impl Core {
                 self.fault_address = fault.far;
                 self.mmio(&fault)
             }
+            Leave::Line => Err(EINTR),
             Leave::Wait(until) => self.wait(until).map(|()| None),
             Leave::Spin => {
                 cpu::yield_to_others();
@@ -297,25 +300,19 @@ impl Core {
             self.kick.leave();
             return Leave::Reload;
         }
+        self.hcr = self.interrupts.with_lines(self.hcr);
         let world = InGuestWorld::enter(loaded.here(), &irq_off, self.hcr, self.fpsimd.owner());
         self.flush_stale_translations(loaded);
         self.counters.count(Event::Section);
-        self.interrupts.begin_section();
+        let tells_vmm = self.interrupts.begin_section();
         let mut host_registers = None;
         let debug = self.enter_debug(&world, &mut host_registers);
         self.fpsimd.begin_section(&world);
 
-        let leave = loop {
-            self.interrupts.prepare(loaded.here());
-            let key = match signing {
-                PointerAuthentication::Present => self.el1.first_key(),
-                PointerAuthentication::Absent => None,
-            };
-            let left = enter::enter(&world, &mut self.regs, key);
-            self.counters.count(Event::Exit);
-            if let Some(leave) = handle::handle(self, loaded, &world, left) {
-                break leave;
-            }
+        let leave = if tells_vmm {
+            Leave::Line
+        } else {
+            self.stay(loaded, &world, signing)
         };
 
         self.fpsimd.end_section(&world);
@@ -328,6 +325,28 @@ impl Core {
             irq_off.take_interrupts();
         }
         leave
+    }
+
+    /// The guest runs until something ends the section.
+    #[inline(always)]
+    fn stay(
+        &mut self,
+        loaded: &Loaded,
+        world: &InGuestWorld<'_>,
+        signing: PointerAuthentication,
+    ) -> Leave {
+        loop {
+            self.interrupts.prepare(loaded.here());
+            let key = match signing {
+                PointerAuthentication::Present => self.el1.first_key(),
+                PointerAuthentication::Absent => None,
+            };
+            let exit = enter::enter(world, &mut self.regs, key);
+            self.counters.count(Event::Exit);
+            if let Some(leave) = handle::handle(self, loaded, world, exit) {
+                return leave;
+            }
+        }
     }
 
     /// Translations that this CPU may have cached for the guest, from before the vCPU was here last or from before a

@@ -10,6 +10,7 @@
 
 pub mod filter;
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
 
 use super::{
@@ -114,9 +115,10 @@ mod workaround {
 }
 
 /// The firmware of a VM: what its VMM has chosen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Firmware {
-    version: psci::Version,
+    /// Of PSCI, which a VMM may change while the VM runs.
+    version: AtomicU32,
     standard: u64,
     standard_hypervisor: u64,
     vendor: u64,
@@ -127,7 +129,7 @@ impl Firmware {
     /// All that is served here.
     pub const fn new() -> Self {
         Self {
-            version: psci::Version::LATEST,
+            version: AtomicU32::new(psci::Version::LATEST.raw() as u32),
             standard: service::TRNG,
             standard_hypervisor: service::STOLEN_TIME,
             vendor: service::VENDOR_FEATURES | service::VENDOR_PTP,
@@ -135,13 +137,32 @@ impl Firmware {
         }
     }
 
+    /// A second one, as this is now.
+    pub fn duplicate(&self) -> Self {
+        Self {
+            version: AtomicU32::new(self.version.load(Ordering::Relaxed)),
+            ..*self
+        }
+    }
+
     /// The version of PSCI that a guest whose vCPUs have `features` sees.
     pub fn psci_version(&self, features: Features) -> psci::Version {
         if features.has_psci_0_2() {
-            self.version
+            let version = self.version.load(Ordering::Relaxed);
+            psci::Version::from_raw(version.into()).unwrap_or(psci::Version::LATEST)
         } else {
             psci::Version::V0_1
         }
+    }
+
+    /// KVM_REG_ARM_PSCI_VERSION. `EINVAL` for a version that there is not, or that does not go with `features`.
+    pub fn set_psci_version(&self, features: Features, value: u64) -> Result {
+        let version = psci::Version::from_raw(value).ok_or(EINVAL)?;
+        if (version == psci::Version::V0_1) == features.has_psci_0_2() {
+            return Err(EINVAL);
+        }
+        self.version.store(version.raw() as u32, Ordering::Relaxed);
+        Ok(())
     }
 
     /// KVM_GET_ONE_REG of a register of the firmware.
@@ -163,7 +184,7 @@ impl Firmware {
 
     /// KVM_SET_ONE_REG of a register of the firmware. `EINVAL` for a service that is not served here, a protection that
     /// the processor does not have, or a version of PSCI that does not go with `features`; `EBUSY` for other
-    /// services, or another version, once a vCPU has run.
+    /// services once a vCPU has run.
     pub fn set(
         &mut self,
         register: FirmwareReg,
@@ -174,17 +195,7 @@ impl Firmware {
     ) -> Result {
         let available = self.get(register, features, host);
         let (kept, all) = match register {
-            FirmwareReg::PsciVersion => {
-                let version = psci::Version::from_raw(value).ok_or(EINVAL)?;
-                if (version == psci::Version::V0_1) == features.has_psci_0_2() {
-                    return Err(EINVAL);
-                }
-                if stage == Stage::Running && version != self.psci_version(features) {
-                    return Err(EBUSY);
-                }
-                self.version = version;
-                return Ok(());
-            }
+            FirmwareReg::PsciVersion => return self.set_psci_version(features, value),
             FirmwareReg::Workaround1 | FirmwareReg::Workaround3 => {
                 return if value <= available {
                     Ok(())

@@ -30,6 +30,10 @@ pub mod hcr {
     pub const IMO: u64 = 1 << 4;
     /// Physical SErrors go to EL2.
     pub const AMO: u64 = 1 << 5;
+    /// A virtual FIQ is pending.
+    pub const VF: u64 = 1 << 6;
+    /// A virtual IRQ is pending.
+    pub const VI: u64 = 1 << 7;
     /// A virtual SError is pending; the processor clears it when the guest takes it.
     pub const VSE: u64 = 1 << 8;
     /// Maintenance of this CPU alone reaches all of them: a guest may have moved.

@@ -28,9 +28,10 @@ use crate::{
         },
         timer::Count,
         traps::{hcr, InGuestWorld},
+        vgic::gic::irq::Level,
     },
     halt::Looked,
-    host::cpu::Cpu,
+    host::{bindings as uapi, cpu::Cpu},
     io_bus::IoView,
     mmu::View,
     request::Kick,
@@ -154,6 +155,7 @@ impl Vcpu {
         self.core.complete(page);
         let result = (!request.immediate_exit).then(|| self.core.run());
         self.core.end_steps();
+        self.core.report_lines(page);
         self.core.interrupts.finish();
         // What has been pending is done, and nothing else: the VMM finds the exit as it was.
         let Some(result) = result else {
@@ -260,6 +262,23 @@ impl Core {
     /// Whether the kernel has the guest's interrupt controller.
     pub fn has_gic(&self) -> bool {
         self.interrupts.index().is_some()
+    }
+
+    /// A VMM that has the interrupt controller finds the timers' lines in `kvm_run`.
+    fn report_lines(&mut self, page: &RunPage) {
+        let Some([virtual_line, physical_line]) = self.interrupts.tell_lines() else {
+            return;
+        };
+        let bit = |line, bit: u32| {
+            if line == Level::High {
+                u64::from(bit)
+            } else {
+                0
+            }
+        };
+        let lines = bit(virtual_line, uapi::KVM_ARM_DEV_EL1_VTIMER)
+            | bit(physical_line, uapi::KVM_ARM_DEV_EL1_PTIMER);
+        page.set_device_lines(lines);
     }
 
     /// The guest gets an SError, with a syndrome that tells nothing.

@@ -32,8 +32,8 @@ use crate::{
     irqfd::Resamplers,
     request::Kick,
 };
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use gic::{intid::VcpuIndex, sync::Ended, Gic, Revision};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use gic::{intid::VcpuIndex, irq::Level, sync::Ended, Gic, Revision};
 use its_device::ItsDevice;
 use kernel::{
     prelude::*,
@@ -53,6 +53,8 @@ pub struct Target {
     resident: AtomicBool,
     /// Who uses it: [`FREE`], [`RUNNING`] or [`CLAIMED`].
     user: AtomicU32,
+    /// IRQ and FIQ of a VMM that has the interrupt controller, as bits of HCR_EL2.
+    lines: AtomicU64,
 }
 
 /// Nobody runs the vCPU.
@@ -71,7 +73,23 @@ impl Target {
             news: AtomicBool::new(false),
             resident: AtomicBool::new(false),
             user: AtomicU32::new(FREE),
+            lines: AtomicU64::new(0),
         }
+    }
+
+    /// HCR_EL2.VI and VF as the VMM has them, if the interrupt controller is its.
+    #[inline]
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Ordering::SeqCst)
+    }
+
+    /// The VMM changes one of them.
+    fn set_line(&self, line: u64, level: Level) {
+        match level {
+            Level::High => self.lines.fetch_or(line, Ordering::SeqCst),
+            Level::Low => self.lines.fetch_and(!line, Ordering::SeqCst),
+        };
+        self.ring();
     }
 
     /// There is news.
@@ -206,6 +224,11 @@ impl Vgic {
         self.created.load(Ordering::SeqCst)
     }
 
+    /// Whether the VM has an ITS.
+    pub fn has_its(&self) -> bool {
+        self.setup.lock().has_its
+    }
+
     /// Whether it can take interrupts.
     #[inline]
     pub fn is_initialised(&self) -> bool {
@@ -323,7 +346,7 @@ impl Vgic {
     }
 
     /// The number of vCPUs that the GIC was initialised for.
-    fn vcpus(&self) -> usize {
+    pub fn vcpus(&self) -> usize {
         self.fixed.as_ref().map_or(0, |fixed| fixed.vcpus.len())
     }
 

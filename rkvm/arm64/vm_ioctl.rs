@@ -6,7 +6,7 @@
 //! "KVM_CAP_ARM_WRITABLE_IMP_ID_REGS"; Documentation/virt/kvm/devices/vm.rst.
 
 use crate::{
-    arm64::{id_regs::writable_masks, smccc::filter::Action},
+    arm64::{id_regs::writable_masks, options::VmOption, smccc::filter::Action},
     host::bindings as uapi,
     uapi::UserAddress,
     vm::Vm,
@@ -21,7 +21,7 @@ pub fn has_ioctl(cmd: u32) -> bool {
     )
 }
 
-/// Serves a VM ioctl. `ENOTTY` for one that does not exist.
+/// Serves a VM ioctl. `EINVAL` for one that does not exist.
 pub fn serve(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
     match cmd {
         uapi::RKVM_ARM_PREFERRED_TARGET => argument.write(&uapi::kvm_vcpu_init {
@@ -32,7 +32,7 @@ pub fn serve(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
         uapi::RKVM_ENABLE_CAP => enable_cap(vm, &argument.read()?)?,
         uapi::RKVM_HAS_DEVICE_ATTR => has_attribute(&argument.read()?)?,
         uapi::RKVM_SET_DEVICE_ATTR => set_attribute(vm, &argument.read()?)?,
-        _ => return Err(ENOTTY),
+        _ => return Err(EINVAL),
     }
     Ok(0)
 }
@@ -53,9 +53,10 @@ fn enable_cap(vm: &Vm, request: &uapi::kvm_enable_cap) -> Result {
     if request.flags != 0 {
         return Err(EINVAL);
     }
-    let machine = vm.arch().machine();
+    let (machine, options) = (vm.arch().machine(), vm.arch().options());
     match request.cap {
-        uapi::KVM_CAP_ARM_SYSTEM_SUSPEND => machine.lock().offer_suspend(),
+        uapi::KVM_CAP_ARM_SYSTEM_SUSPEND => options.turn_on(VmOption::SystemSuspend),
+        uapi::KVM_CAP_ARM_NISV_TO_USER => options.turn_on(VmOption::UndescribedToVmm),
         uapi::KVM_CAP_ARM_WRITABLE_IMP_ID_REGS => vm.before_vcpus(EINVAL, || {
             machine.lock().free_implementation();
             Ok(())

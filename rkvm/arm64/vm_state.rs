@@ -4,8 +4,8 @@
 
 use crate::{
     arm64::{
-        machine::Machine, platform::MemoryFormat, processors::Processors, residents::Residents,
-        time::VmTime, timer::Offset, vgic::Vgic, vm_ioctl, vmid::Tag,
+        machine::Machine, options::VmOptions, platform::MemoryFormat, processors::Processors,
+        residents::Residents, time::VmTime, timer::Offset, vgic::Vgic, vm_ioctl, vmid::Tag,
     },
     host::bindings as uapi,
     irqfd::{IrqSink, Style},
@@ -31,6 +31,7 @@ pub struct VmState {
     machine: Mutex<Machine>,
     #[pin]
     processors: Processors,
+    options: VmOptions,
 }
 
 impl VmState {
@@ -45,12 +46,18 @@ impl VmState {
             time <- VmTime::new(),
             machine <- new_mutex!(Machine::new()),
             processors <- Processors::new(),
+            options: VmOptions::new(),
         }))
     }
 
     /// What its processors are to the guest.
     pub fn machine(&self) -> &Mutex<Machine> {
         &self.machine
+    }
+
+    /// What the VMM has turned on.
+    pub fn options(&self) -> &VmOptions {
+        &self.options
     }
 
     /// Its vCPUs to each other.
@@ -86,9 +93,9 @@ impl VmState {
         Ok(self.vgic.clone())
     }
 
-    /// KVM_CHECK_EXTENSION for what is another number for each VM: nothing is.
-    pub fn check_extension(&self, _extension: u32) -> Option<isize> {
-        None
+    /// KVM_CHECK_EXTENSION for what is another number for each VM: whether messages have to name their device.
+    pub fn check_extension(&self, extension: u32) -> Option<isize> {
+        (extension == uapi::KVM_CAP_MSI_DEVID).then(|| self.vgic.has_its().into())
     }
 
     /// Whether `cmd` is an ioctl of an arm64 VM.
@@ -100,10 +107,11 @@ impl VmState {
                 | uapi::RKVM_SET_GSI_ROUTING
                 | uapi::RKVM_ARM_SET_COUNTER_OFFSET
                 | uapi::RKVM_CREATE_IRQCHIP
+                | uapi::RKVM_ARM_SET_DEVICE_ADDR
         ) || vm_ioctl::has_ioctl(cmd)
     }
 
-    /// Serves an ioctl of an arm64 VM. `ENOTTY` for any other.
+    /// Serves an ioctl of an arm64 VM. `EINVAL` for any other.
     pub fn ioctl(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
         let vgic = vm.arch().vgic();
         match cmd {
@@ -120,6 +128,10 @@ impl VmState {
             }
             // That would be a GICv2, which the processors of a GICv3 need not have.
             uapi::RKVM_CREATE_IRQCHIP => return Err(ENODEV),
+            uapi::RKVM_ARM_SET_DEVICE_ADDR => {
+                argument.read::<uapi::kvm_arm_device_addr>()?;
+                return Err(ENODEV);
+            }
             _ => return vm_ioctl::serve(vm, cmd, argument),
         }
         Ok(0)

@@ -274,6 +274,8 @@ impl Platform {
             | uapi::KVM_CAP_USER_NMI
             | uapi::KVM_CAP_NOP_IO_DELAY
             | uapi::KVM_CAP_XSAVE
+            | uapi::KVM_CAP_IOEVENTFD_NO_LENGTH
+            | uapi::KVM_CAP_MEMORY_FAULT_INFO
             | uapi::KVM_CAP_DEBUGREGS
             | uapi::KVM_CAP_VCPU_EVENTS
             | uapi::KVM_CAP_CLOCKSOURCE

@@ -49,7 +49,7 @@ fn call(core: &mut Core, syndrome: Syndrome) -> Option<Leave> {
         Service::Done(results) => results,
         Service::Psci => {
             let version = fixed.firmware.psci_version(fixed.features);
-            match psci::inquire(version, fixed.suspend, &call) {
+            match psci::inquire(version, core.vm.arch().options().suspend(), &call) {
                 Some(answer) => Results::one(answer),
                 None => return Some(Leave::Call),
             }

@@ -62,6 +62,10 @@ pub fn abort(
     }
     if page >> core.vm.mmu().format().ipa_bits() != 0 {
         // The guest is told of wider addresses than its VM has.
+        if iss.table_walk().into_bool() {
+            let gpa = Gpa::new(page);
+            return Some(Leave::Mmio(FaultInfo { gpa, far, syndrome }));
+        }
         return refuse(core, loaded, syndrome, far, status::EXTERNAL);
     }
     Some(Leave::Fault(FaultInfo {

@@ -9,6 +9,7 @@ use crate::{
         device_access::Pending,
         exception::{self, status, Aborted},
         exit::Syndrome,
+        regs::pstate,
         serror::ISS_OWN,
         traps::hcr,
         vcpu::Core,
@@ -33,7 +34,7 @@ pub fn get(core: &Core) -> uapi::kvm_vcpu_events {
     events
 }
 
-/// KVM_SET_VCPU_EVENTS. `EINVAL` for bytes that are reserved, for a syndrome where the processor has none, and for one
+/// KVM_SET_VCPU_EVENTS. An SError that the guest does not mask is taken at once. `EINVAL` for bytes that are reserved, for a syndrome where the processor has none, and for one
 /// with more than its 25 bits.
 pub fn set(core: &mut Core, events: &uapi::kvm_vcpu_events) -> Result {
     let exception = &events.exception;
@@ -53,8 +54,13 @@ pub fn set(core: &mut Core, events: &uapi::kvm_vcpu_events) -> Result {
         _ if !core.host_ids().has_ras() || exception.serror_esr & !ISS != 0 => return Err(EINVAL),
         _ => exception.serror_esr,
     };
-    core.serror = syndrome;
-    core.hcr |= hcr::VSE;
+    if core.regs.pstate & pstate::A == 0 {
+        core.pending = Pending::None;
+        exception::serror(&mut core.regs, &mut core.el1, syndrome);
+    } else {
+        core.serror = syndrome;
+        core.hcr |= hcr::VSE;
+    }
     Ok(())
 }
 

@@ -293,6 +293,16 @@ impl Gic {
         Ok(())
     }
 
+    /// An eventfd fires. The line of an interrupt that is triggered by its level stays up until the VMM lowers it, as with
+    /// C KVM; else its guest might never see it. `EINVAL` if there is no such SPI.
+    pub fn pulse(&mut self, at: IrqRef) -> Result {
+        self.set_line(at, Level::High)?;
+        match self.irq(at).map(|irq| irq.trigger) {
+            Some(Trigger::Edge) => self.set_line(at, Level::Low),
+            _ => Ok(()),
+        }
+    }
+
     /// A PPI follows a physical interrupt, which the guest's deactivation ends; or does no more.
     pub fn set_hardware(&mut self, vcpu: VcpuIndex, intid: Intid, physical: Option<u8>) {
         if intid.kind() == Kind::Ppi {

@@ -167,7 +167,7 @@ pub fn load_lists(here: &PreemptOff, lists: &ListRegisters, used_before: usize) 
     for index in lists.used()..used_before {
         write_list(here, index, 0);
     }
-    IchHcrEl2::write(here, lists.requests.hcr());
+    IchHcrEl2::write(here, lists.hcr());
 }
 
 /// Whether the interface raises the maintenance interrupt.
@@ -176,9 +176,10 @@ pub fn wants_maintenance() -> bool {
     IchMisrEl2::read() != 0
 }
 
-/// Takes the maintenance interrupt back; the next [`load_lists`] allows it again.
+/// Takes the maintenance interrupt back; the next [`load_lists`] allows it again. What the processor has counted stays
+/// for [`read_lists`].
 pub fn silence(here: &PreemptOff) {
-    IchHcrEl2::write(here, 0);
+    IchHcrEl2::write(here, Requests::only_count(IchHcrEl2::read()));
     isb();
 }
 

@@ -145,17 +145,23 @@ impl Layout {
         }
         let bytes = (vcpus as u64).saturating_mul(redistributor::FRAMES);
         base.checked_add(bytes).ok_or(EINVAL)?;
-        let taken = self.distributor.map(|base| (base, distributor::FRAME));
-        if taken.is_some_and(|taken| overlap(taken, (base, bytes))) {
-            return Err(EINVAL);
-        }
+        self.check_distributor(base, bytes)?;
         check_range(base, bytes, self.limit)?;
         let region = Region { base, count: None };
         Ok(self.regions.push(region, GFP_KERNEL_ACCOUNT)?)
     }
 
+    /// `EINVAL` for a range that overlaps the distributor.
+    fn check_distributor(&self, base: u64, bytes: u64) -> Result {
+        let taken = self.distributor.map(|base| (base, distributor::FRAME));
+        if taken.is_some_and(|taken| overlap(taken, (base, bytes))) {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
     /// KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION. `EINVAL` for flags, no redistributors, an index that is not the next one,
-    /// a region that overlaps another, or one beside a region without a count; `ENOMEM`, and as [`check_range`] has
+    /// a region that overlaps another or the distributor, or one beside a region without a count; `ENOMEM`, and as [`check_range`] has
     /// it.
     pub fn add_region(&mut self, request: RegionRequest) -> Result {
         let count = request.count();
@@ -169,6 +175,7 @@ impl Layout {
         }
         let base = request.0 & RegionRequest::BASE;
         let bytes = u64::from(count).saturating_mul(redistributor::FRAMES);
+        self.check_distributor(base, bytes)?;
         for region in &self.regions {
             let there = u64::from(region.count.unwrap_or(0));
             let there = there.saturating_mul(redistributor::FRAMES);
@@ -232,7 +239,8 @@ impl Layout {
         let Some((first, base, count)) =
             rows.find(|row| row.0 <= number && number < row.0.saturating_add(row.2))
         else {
-            return Position::Last;
+            // It is nowhere yet: nothing follows it, and it is nothing's end.
+            return Position::Middle;
         };
         let end = base.saturating_add((count as u64).saturating_mul(redistributor::FRAMES));
         let goes_on = |(_, other, used): (usize, u64, usize)| other == end && used > 0;

@@ -12,7 +12,10 @@ use super::{
     Vgic,
 };
 use crate::{
-    arm64::routing::{Route, Routes},
+    arm64::{
+        routing::{Route, Routes},
+        traps::hcr,
+    },
     gsi_routing::Message,
     host::bindings as uapi,
     irqfd::{IrqSink, Resamplers},
@@ -41,17 +44,17 @@ impl Line {
 }
 
 impl Vgic {
-    /// KVM_IRQ_LINE. `ENXIO` without a GIC in the kernel, and for lines of a vCPU itself with one; `EBUSY` if the GIC is
-    /// not initialised; `EINVAL` for an interrupt or a vCPU that does not exist.
+    /// KVM_IRQ_LINE. `ENXIO` for interrupts of a GIC without one in the kernel, and for lines of a vCPU itself with one;
+    /// `EBUSY` if the GIC is not initialised; `EINVAL` for an interrupt or a vCPU that does not exist.
     pub fn irq_line(&self, argument: UserAddress) -> Result {
         let line = Line(argument.read()?);
         let level: u32 = argument.offset(size_of::<u32>()).read()?;
         let level = Level::from_high(level != 0);
-        if !self.is_created() {
-            return Err(ENXIO);
-        }
+        let is_created = self.is_created();
         match line.kind() {
+            uapi::KVM_ARM_IRQ_TYPE_CPU if !is_created => self.set_vcpu_line(line, level),
             uapi::KVM_ARM_IRQ_TYPE_CPU => Err(ENXIO),
+            uapi::KVM_ARM_IRQ_TYPE_PPI | uapi::KVM_ARM_IRQ_TYPE_SPI if !is_created => Err(ENXIO),
             uapi::KVM_ARM_IRQ_TYPE_PPI => {
                 let raise = self.with_gic(|gic| {
                     let vcpu = gic.find_id(line.vcpu_id()).ok_or(EINVAL)?;
@@ -65,6 +68,20 @@ impl Vgic {
             uapi::KVM_ARM_IRQ_TYPE_SPI => self.set_spi(line.intid(), level),
             _ => Err(EINVAL),
         }
+    }
+
+    /// IRQ or FIQ of a vCPU. `EINVAL` for another line, or without such a vCPU.
+    fn set_vcpu_line(&self, line: Line, level: Level) -> Result {
+        let bit = match line.intid().raw() {
+            uapi::KVM_ARM_IRQ_CPU_IRQ => hcr::VI,
+            uapi::KVM_ARM_IRQ_CPU_FIQ => hcr::VF,
+            _ => return Err(EINVAL),
+        };
+        let setup = self.setup.lock();
+        let mut vcpus = setup.vcpus.iter();
+        let target = vcpus.find(|target| target.id == line.vcpu_id());
+        target.ok_or(EINVAL)?.set_line(bit, level);
+        Ok(())
     }
 
     /// `EBUSY` if the GIC is not initialised, `EINVAL` if there is no such SPI.
@@ -118,8 +135,12 @@ impl Vgic {
 
 impl IrqSink for Vgic {
     fn pulse(&self, gsi: u32) {
-        self.set_gsi(gsi, Level::High);
-        self.set_gsi(gsi, Level::Low);
+        let route = self.routes.lock().find(gsi);
+        if let Route::Spi(intid) = route {
+            let _ = self.with_gic(|gic| gic.pulse(IrqRef::shared(intid)));
+        } else {
+            self.set_gsi(gsi, Level::High);
+        }
     }
 
     fn assert_resample(&self, gsi: u32) {

@@ -39,6 +39,7 @@ pub mod arm64 {
     pub mod serror;
     pub mod smccc;
     pub mod speculation;
+    pub mod stage1;
     pub mod stage2;
     pub mod sve;
     pub mod sysreg;

@@ -134,10 +134,10 @@ impl Gic {
     }
 
     /// The VMM writes a word of the distributor; nothing where there is none. `EINVAL` for a GICD_IIDR of another
-    /// implementation, or a GICD_TYPER2 that is not the one read.
+    /// implementation, `EBUSY` for a GICD_TYPER2 that is not the one read.
     pub fn distributor_set(&mut self, offset: u32, value: u32) -> Result {
         if offset == offset::TYPER2 {
-            return if value == 0 { Ok(()) } else { Err(EINVAL) };
+            return if value == 0 { Ok(()) } else { Err(EBUSY) };
         }
         match Register::at(offset) {
             Some(Register::Identity) => self.revision = revision_of(value)?,

@@ -149,6 +149,11 @@ impl Requests {
         self == Self::default()
     }
 
+    /// ICH_HCR_EL2 with nothing but what the processor has counted.
+    pub fn only_count(hcr: u64) -> u64 {
+        hcr & Self::EOI_COUNT_MASK << Self::EOI_COUNT_SHIFT
+    }
+
     /// From ICH_HCR_EL2: how many interrupts the guest has ended that were in no list register.
     pub fn eoi_count(hcr: u64) -> u32 {
         (hcr >> Self::EOI_COUNT_SHIFT & Self::EOI_COUNT_MASK) as u32
@@ -166,6 +171,9 @@ pub struct ListRegisters {
     pub requests: Requests,
     /// Read from ICH_HCR_EL2 before interrupts are taken back.
     pub eoi_count: u32,
+    /// The guest's writes to ICC_DIR_EL1 trap, whatever is loaded: they may be about interrupts of other vCPUs. Hardly
+    /// a guest has them.
+    pub traps_end: bool,
 }
 
 impl ListRegisters {
@@ -178,7 +186,18 @@ impl ListRegisters {
             used: 0,
             requests: Requests::default(),
             eoi_count: 0,
+            traps_end: false,
         }
+    }
+
+    /// ICH_HCR_EL2 while the guest runs.
+    #[inline]
+    pub fn hcr(&self) -> u64 {
+        let mut raw = self.requests.hcr();
+        if self.traps_end {
+            raw |= Requests::TDIR;
+        }
+        raw
     }
 
     /// How many there are.

@@ -11,7 +11,7 @@
 
 use super::{
     intid::{IrqRef, Kind, VcpuIndex},
-    irq::{Irq, Priority, Trigger},
+    irq::{Priority, Trigger},
     list_register::{Completion, ListRegister, ListRegisters, Requests, State, MAX},
     Gic,
 };
@@ -151,13 +151,21 @@ impl Gic {
         self.changed(at);
     }
 
-    /// A write to ICC_DIR_EL1 that was trapped: ends an interrupt that is active at this vCPU. Nothing may be
-    /// loaded at it.
+    /// A write to ICC_DIR_EL1 that was trapped: ends an interrupt that is active at this vCPU, or one that another has
+    /// acknowledged. Nothing may be loaded at this vCPU.
     pub fn write_dir(&mut self, vcpu: VcpuIndex, value: u64) -> Ended {
         let mut ended = Ended::default();
         let at = IrqRef::of(vcpu, super::Intid::new(value as u32));
-        let mine = |irq: &Irq| irq.active && irq.holder == Some(vcpu);
-        if self.irq(at).is_some_and(mine) {
+        let Some(irq) = self.irq_mut(at) else {
+            return ended;
+        };
+        if irq.loaded {
+            irq.set_active(false);
+            if irq.trigger == Trigger::Level {
+                ended.note(at);
+            }
+            self.changed(at);
+        } else if irq.active {
             self.deactivate(at, &mut ended);
         }
         ended
