@@ -21,10 +21,9 @@ mod leaves;
 mod removed;
 pub mod table;
 mod tables;
-mod users;
+pub mod users;
 mod view;
 
-pub use users::Using;
 pub use view::{Fault, View};
 
 use crate::{

@@ -13,7 +13,7 @@ use crate::{
         running_timers::PhysicalPpis,
         stage2::MemoryType,
         sve::VectorLengths,
-        sysreg::{name, SysReg},
+        sysreg::name,
         traps::hcr,
         vgic::{self, gic::cpu_interface},
         vmid::Vmids,

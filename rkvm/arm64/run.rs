@@ -28,7 +28,7 @@ use crate::{
         cpu::{self, handle_pending_work, PreemptOff},
     },
     mmu::{entry::Access, Fault},
-    run_page::{RunPage, UserExit},
+    run_page::UserExit,
     step_log,
     types::Gpa,
 };

@@ -60,8 +60,6 @@ pub mod hcr {
     pub const TSW: u64 = 1 << 22;
     /// Writes to registers that control virtual memory trap.
     pub const TVM: u64 = 1 << 26;
-    /// EL0 belongs to EL2.
-    pub const TGE: u64 = 1 << 27;
     /// EL1 is AArch64.
     pub const RW: u64 = 1 << 31;
     /// The host is at EL2.

@@ -5,7 +5,7 @@
 use super::{context::Context, Stop};
 use crate::{
     host::x86::user_word,
-    mmu::{Using, View},
+    mmu::{users::Using, View},
     types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE},
     x86::{
         paging::{self, Kind, Marked, Mode, Paging, Structures},

@@ -144,11 +144,6 @@ impl Requests {
         raw
     }
 
-    /// Whether the maintenance interrupt may come.
-    pub fn is_empty(self) -> bool {
-        self == Self::default()
-    }
-
     /// ICH_HCR_EL2 with nothing but what the processor has counted.
     pub fn only_count(hcr: u64) -> u64 {
         hcr & Self::EOI_COUNT_MASK << Self::EOI_COUNT_SHIFT

@@ -4,10 +4,8 @@
 
 use super::intid::VcpuIndex;
 
+/// For as many vCPUs as a GIC can have.
 const WORDS: usize = 8;
-
-/// The most vCPUs that a GIC has.
-pub const MAX_VCPUS: usize = WORDS * u64::BITS as usize;
 
 /// A set of vCPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
