@@ -279,3 +279,27 @@ TEST(memory_copies_taken_away)
 	ASSERT_OK(vcpu_run(vcpu));
 	EXPECT_DONE(vcpu);
 }
+
+/* Reads of identification registers that there are not: undefined, or, with FEAT_IDST, a trap. */
+GUEST64(identifies,
+	SET_VECTORS
+	READ("S3_1_C0_C0_2")	/* CCSIDR2_EL1 */
+	READ("S3_1_C0_C0_4")	/* GMID_EL1 */
+	READ("S3_1_C0_C0_6")	/* SMIDR_EL1 */
+	DONE);
+
+TEST(no_such_identification)
+{
+	enum { MMFR2_IDS = 36, CLASS = 26, SYSTEM_REGISTER = 0x18, UNKNOWN = 0 };
+	struct vcpu *vcpu = GUEST_NEW(identifies);
+	bool told = has(vcpu, SYSTEM_REG(3, 0, 0, 7, 2), MMFR2_IDS);
+
+	vm_vectors(vcpu->vm);
+	for (int i = 0; i < 3; i++) {
+		ASSERT_OK(vcpu_run(vcpu));
+		ASSERT_EXIT(vcpu, KVM_EXIT_MMIO);
+		EXPECT_EQ(*(uint64_t *)vcpu->run->mmio.data >> CLASS, told ? SYSTEM_REGISTER : UNKNOWN);
+		ASSERT_OK(vcpu_run(vcpu));
+	}
+	EXPECT_DONE(vcpu);
+}

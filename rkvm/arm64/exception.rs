@@ -123,6 +123,11 @@ pub fn serror(regs: &mut CoreRegs, el1: &mut impl El1Access, iss: u64) {
     take(regs, el1, Entry::SError, syndrome);
 }
 
+/// What trapped here is a trap at EL1.
+pub fn pass_on(regs: &mut CoreRegs, el1: &mut impl El1Access, syndrome: Syndrome) {
+    take(regs, el1, Entry::Synchronous, syndrome.raw());
+}
+
 /// An access to `address`, a virtual one, fails with a fault status.
 pub fn abort(
     regs: &mut CoreRegs,

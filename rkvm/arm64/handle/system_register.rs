@@ -5,6 +5,7 @@
 use crate::arm64::{
     counters::Event,
     el1::{El1Access, El1Reg},
+    exception,
     exit::Syndrome,
     loaded::Loaded,
     run::Leave,
@@ -74,6 +75,10 @@ pub fn trapped(
                 value
             }
         },
+        Effect::NoIdentification => {
+            exception::pass_on(&mut core.regs, &mut loaded, syndrome);
+            return None;
+        }
         Effect::SetWay => {
             leave = clean_all(core, world);
             0

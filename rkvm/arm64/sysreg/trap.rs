@@ -35,6 +35,8 @@ pub enum Effect {
     Done(u64),
     /// There is no such register in this guest, or it cannot be read, or not be written.
     Undefined,
+    /// There is no such identification register, which a guest with FEAT_IDST is told of as of a trap.
+    NoIdentification,
     /// It is the processor's.
     El1(El1Reg),
     /// It is the timer's.
@@ -55,12 +57,18 @@ pub enum Effect {
 mod field {
     pub(super) const PFR0_RAS: u32 = 28;
     pub(super) const MMFR1_LO: u32 = 16;
+    pub(super) const MMFR2_IDS: u32 = 36;
 }
 
 /// Carries out an access as far as no other part of the vCPU is concerned.
 pub fn access(access: Access, ids: &IdRegs, kept: &mut KeptRegs) -> Effect {
     let Some(role) = role(access.register) else {
-        return Effect::Undefined;
+        let is_told = ids.field(name::ID_AA64MMFR2_EL1, field::MMFR2_IDS) != 0;
+        return if is_told && may_identify(access.register) {
+            Effect::NoIdentification
+        } else {
+            Effect::Undefined
+        };
     };
     let exists = role.extension().is_none_or(|extension| ids.has(extension));
     match (role, access.operation) {
@@ -117,6 +125,14 @@ pub fn access(access: Access, ids: &IdRegs, kept: &mut KeptRegs) -> Effect {
             _,
         ) => Effect::Undefined,
     }
+}
+
+/// Whether the encoding is of the space of identification registers (DDI 0487, D19.3.1).
+fn may_identify(register: SysReg) -> bool {
+    register.op0() == 3
+        && matches!(register.op1(), 0 | 1 | 3)
+        && register.crn() == 0
+        && register.crm() < 8
 }
 
 /// Whether only a VMM can name the register: it would be AArch32's at EL1.
