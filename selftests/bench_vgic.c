@@ -15,6 +15,7 @@ enum {
 	FLAG = GUEST_DATA + 0x8000,
 	SPI = 40,
 	GSI = SPI - 32,		/* by the routes that a VM begins with */
+	MESSAGE_GSI = 77,
 };
 
 /* The handler sets X5, which WAIT waits for. */
@@ -149,6 +150,11 @@ TEST_LIMIT(messages, ROW_LIMIT)
 	HANDLER_ROW("irqfd_to_handler", guest.vcpu, write(irqfd.fd, &one, sizeof(one)));
 	HANDLER_ROW("irq_line_to_handler", guest.vcpu, (spi_line(vm, SPI, 1), spi_line(vm, SPI, 0)));
 	HANDLER_ROW("signal_msi_to_handler", guest.vcpu, signal_msi(&guest, DEVICE, EVENT));
+	irqfd.fd = ASSERT_OK(eventfd(0, EFD_NONBLOCK));
+	irqfd.gsi = MESSAGE_GSI;
+	ASSERT_OK(its_route(&guest, MESSAGE_GSI));
+	ASSERT_OK(ioctl(vm->fd, KVM_IRQFD, &irqfd));
+	HANDLER_ROW("irqfd_msi_to_handler", guest.vcpu, write(irqfd.fd, &one, sizeof(one)));
 	its_guest_free(&guest);
 }
 

@@ -69,23 +69,11 @@ static void assert_comes(struct vcpu *vcpu, uint64_t intid)
 TEST(an_eventfd_sends_a_message)
 {
 	struct its_guest guest = its_guest();
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entry;
-	} routing = {
-		.head.nr = 1,
-		.entry = {
-			.gsi = 77,
-			.type = KVM_IRQ_ROUTING_MSI,
-			.flags = KVM_MSI_VALID_DEVID,
-			.u.msi = { .address_lo = DOORBELL, .data = EVENT, .devid = DEVICE },
-		},
-	};
 	struct kvm_irqfd irqfd = { .fd = eventfd(0, 0), .gsi = 77 };
 	const uint64_t one = 1;
 
 	its_map_event(&guest);
-	ASSERT_OK(ioctl(guest.vcpu->vm->fd, KVM_SET_GSI_ROUTING, &routing));
+	ASSERT_OK(its_route(&guest, irqfd.gsi));
 	ASSERT_OK(ioctl(guest.vcpu->vm->fd, KVM_IRQFD, &irqfd));
 	ASSERT_REPORT(guest.vcpu, MAIN);
 	ASSERT_EQ(write(irqfd.fd, &one, sizeof(one)), sizeof(one));

@@ -135,4 +135,23 @@ static inline int signal_msi(struct its_guest *guest, uint32_t device, uint32_t 
 	return ioctl(guest->vcpu->vm->fd, KVM_SIGNAL_MSI, &msi);
 }
 
+/* KVM_SET_GSI_ROUTING with that GSI alone, as the message of what its_map_event() maps: 0, or -1 and errno */
+static inline int its_route(struct its_guest *guest, uint32_t gsi)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entry;
+	} routing = {
+		.head.nr = 1,
+		.entry = {
+			.gsi = gsi,
+			.type = KVM_IRQ_ROUTING_MSI,
+			.flags = KVM_MSI_VALID_DEVID,
+			.u.msi = { .address_lo = DOORBELL, .data = EVENT, .devid = DEVICE },
+		},
+	};
+
+	return ioctl(guest->vcpu->vm->fd, KVM_SET_GSI_ROUTING, &routing);
+}
+
 #endif
