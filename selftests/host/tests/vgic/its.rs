@@ -22,7 +22,7 @@ const PROPERTIES: u64 = 0x40_0000;
 const MEMORY_END: u64 = 0x100_0000;
 
 /// A guest with an ITS; memory that was not written is 0.
-struct Guest {
+pub struct Guest {
     machine: Machine,
     its: Its,
     memory: BTreeMap<u64, u64>,
@@ -82,7 +82,7 @@ fn event(device: u32, number: u32) -> Event {
 
 impl Guest {
     /// Two processors with LPIs on, an ITS with direct tables that is on, all LPIs enabled with priority 0xa0.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut machine = Machine::new(2, 4);
         machine.gic.add_its();
         machine.open();
@@ -109,7 +109,7 @@ impl Guest {
         this
     }
 
-    fn set(&mut self, offset: u32, value: u64) {
+    pub fn set(&mut self, offset: u32, value: u64) {
         let bytes = if offset == 0 { 4 } else { 8 };
         let gic = &mut self.machine.gic;
         let effect = self.its.write(offset, bytes, value, gic);
@@ -118,7 +118,15 @@ impl Guest {
         }
     }
 
-    fn command(&mut self, words: [u64; 4]) {
+    /// What the VMM writes.
+    pub fn set_whole(&mut self, offset: u64, value: u64) {
+        let gic = &mut self.machine.gic;
+        if let Ok(Effect::Commands) = self.its.set_whole(offset, value, gic) {
+            service::run_commands(self);
+        }
+    }
+
+    pub fn command(&mut self, words: [u64; 4]) {
         let at = QUEUE + self.written;
         for (number, word) in words.into_iter().enumerate() {
             self.memory.insert(at + number as u64 * 8, word);
