@@ -139,3 +139,25 @@ TEST(its_attributes)
 	EXPECT_EQ(its_get(&guest, 0x8) & 0x3fff1ULL, 15 << 13 | 15 << 8 | 7 << 4 | 1);
 	its_guest_free(&guest);
 }
+
+/* A message is looked for among a VM's ITSs: there is an end to them. */
+TEST(as_many_itss_as_there_may_be)
+{
+	enum { MANY = 129 };
+	struct vm *vm = vm_new(GUEST_PAGES);
+	int vgic = vgic_create(vm), refused = 0;
+
+	if (kvm_is_c())
+		SKIP("C KVM has no limit");
+	for (int i = 0; i < MANY; i++) {
+		struct kvm_create_device its = { .type = KVM_DEV_TYPE_ARM_VGIC_ITS };
+
+		if (ioctl(vm->fd, KVM_CREATE_DEVICE, &its)) {
+			EXPECT_EQ(errno, ENOSPC);
+			refused++;
+		}
+	}
+	EXPECT_EQ(refused, 1);
+	close(vgic);
+	vm_free(vm);
+}

@@ -53,6 +53,9 @@ const RESERVED: [Range; 2] = [
     },
 ];
 
+/// The most ranges: they are gone through at each call of a guest.
+pub const MAX_RANGES: usize = 512;
+
 /// The filter of a VM. Without ranges every function is [`Action::Handle`].
 pub struct Filter {
     ranges: KVec<Range>,
@@ -67,7 +70,8 @@ impl Filter {
     }
 
     /// Adds `count` functions from `first` on. `EINVAL` for none, or for more than there are; `EEXIST` where one
-    /// has an action, or can have no other; `EBUSY` once a vCPU has run; `ENOMEM`.
+    /// has an action, or can have no other; `EBUSY` once a vCPU has run; `ENOSPC` for more than [`MAX_RANGES`];
+    /// `ENOMEM`.
     pub fn add(&mut self, first: u32, count: u32, action: Action, stage: Stage) -> Result {
         let further = count.checked_sub(1).ok_or(EINVAL)?;
         let last = first.checked_add(further).ok_or(EINVAL)?;
@@ -77,6 +81,9 @@ impl Filter {
         let meets = |range: &Range| first <= range.last && range.first <= last;
         if RESERVED.iter().any(meets) || self.ranges.iter().any(meets) {
             return Err(EEXIST);
+        }
+        if self.ranges.len() >= MAX_RANGES {
+            return Err(ENOSPC);
         }
         let added = Range {
             first,

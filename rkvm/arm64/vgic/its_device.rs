@@ -34,6 +34,9 @@ use kernel::{
     sync::{new_mutex, Arc, Mutex},
 };
 
+/// The most ITSs of a VM: a message is looked for among them.
+const MAX_ITSS: usize = 128;
+
 /// An ITS of a VM.
 #[pin_data]
 pub struct ItsDevice {
@@ -271,15 +274,18 @@ impl Surroundings for Environment<'_> {
 }
 
 impl Vgic {
-    /// KVM_CREATE_DEVICE of an ITS. `ENODEV` without a GIC, `ENOMEM`.
+    /// KVM_CREATE_DEVICE of an ITS. `ENODEV` without a GIC, `ENOSPC` for more than [`MAX_ITSS`], `ENOMEM`.
     pub fn add_its(&self) -> Result<Arc<ItsDevice>> {
         if !self.is_created() {
             return Err(ENODEV);
         }
         let its = ItsDevice::new()?;
         let mut setup = self.setup.lock();
-        let mut longer =
-            KVec::with_capacity(self.itss.lock().len().saturating_add(1), GFP_KERNEL_ACCOUNT)?;
+        let count = self.itss.lock().len();
+        if count >= MAX_ITSS {
+            return Err(ENOSPC);
+        }
+        let mut longer = KVec::with_capacity(count.saturating_add(1), GFP_KERNEL_ACCOUNT)?;
         let mut itss = self.itss.lock();
         for other in itss.iter() {
             longer.push_within_capacity(other.clone())?;

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use kernel::error::code::{EBUSY, EEXIST, EINVAL};
+use kernel::error::code::{EBUSY, EEXIST, EINVAL, ENOSPC};
 use proptest::prelude::*;
 
 use rkvm_host::arm64::features::{Features, PointerAuthentication, ScalableVectors};
@@ -16,7 +16,7 @@ use rkvm_host::arm64::psci::{
 };
 use rkvm_host::arm64::pv_time::{Addition, StolenTime};
 use rkvm_host::arm64::smccc::{
-    filter::{Action, Filter},
+    filter::{Action, Filter, MAX_RANGES},
     Call, Firmware, Results, Service, NOT_SUPPORTED,
 };
 use rkvm_host::arm64::speculation::{Protection, Speculation};
@@ -386,6 +386,15 @@ fn filters() {
     assert_eq!(add(0x8400_0000, 0x20, Action::Forward), Ok(()));
     assert_eq!(add(0x8400_001f, 1, Action::Handle), Err(EEXIST));
     assert_eq!(filter.add(1, 1, Action::Deny, Stage::Running), Err(EBUSY));
+    for function in 2..MAX_RANGES as u32 {
+        let added = filter.add(function, 1, Action::Deny, Stage::Setup);
+        assert_eq!(added, Ok(()));
+    }
+    assert_eq!(
+        filter.add(0, 1, Action::Deny, Stage::Setup),
+        Err(ENOSPC),
+        "they are looked through at each call"
+    );
     assert_eq!(filter.action(0x8400_001f), Action::Forward);
     assert_eq!(filter.action(0x8400_0020), Action::Handle);
     assert_eq!(filter.action(0xffff_ffff), Action::Deny);
