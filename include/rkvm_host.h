@@ -145,6 +145,7 @@ void rkvm_neon_end(void);
 int rkvm_vector_lengths(u16 *common, u16 *some);
 u64 rkvm_sanitised_register(u32 op0, u32 op1, u32 crn, u32 crm, u32 op2);
 bool rkvm_kernel_at_el2(void);
+bool rkvm_has_memory_above(u32 bits);
 bool rkvm_cache_type_shown(void);
 bool rkvm_kvm_node_taken(void);
 int rkvm_guest_irqs_request(void);

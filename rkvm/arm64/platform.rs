@@ -17,7 +17,7 @@ use crate::{
         traps::hcr,
         vgic::{self, gic::cpu_interface},
         vmid::Vmids,
-        vtcr::{root_shape, AccessFlag, GuestCaches, InstructionCaches, Stage2Caps},
+        vtcr::{root_shape, AccessFlag, GuestCaches, InstructionCaches, Stage2Caps, MAX_IPA_BITS},
         MAX_VCPUS, MAX_VCPU_ID,
     },
     gsi_routing::MAX_ROUTES,
@@ -132,6 +132,10 @@ impl Platform {
         }
         if field(features::sanitised(name::ID_AA64PFR0_EL1), 24) == 0 {
             pr_err!("guests cannot run here: the processors have no GICv3 interface\n");
+            return Err(not_supported());
+        }
+        if features::has_memory_above(MAX_IPA_BITS) {
+            pr_err!("guests cannot run here: memory has addresses of more than 48 bits\n");
             return Err(not_supported());
         }
         let stage2 = Stage2Caps::read();

@@ -55,8 +55,8 @@ pub enum AccessFlag {
 
 /// Fewest bits of guest physical address that a VM can ask for.
 pub const MIN_IPA_BITS: u32 = 32;
-/// Most bits, without FEAT_LPA2.
-const MAX_IPA_BITS: u32 = 48;
+/// Most bits of guest and host physical addresses: FEAT_LPA2, whose descriptors differ, is not used.
+pub const MAX_IPA_BITS: u32 = 48;
 /// Bits of a VM that does not ask.
 pub const DEFAULT_IPA_BITS: u32 = 40;
 /// The code of 48 bits in PARange.

@@ -8,6 +8,7 @@
 #include <linux/irq.h>
 #include <linux/irqchip/arm-gic-v3.h>
 #include <linux/miscdevice.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/of_irq.h>
@@ -141,6 +142,12 @@ u64 rkvm_sanitised_register(u32 op0, u32 op1, u32 crn, u32 crm, u32 op2)
 bool rkvm_stage2_sets_access_flags(void)
 {
 	return !cpus_have_final_cap(ARM64_WORKAROUND_AMPERE_AC03_CPU_38);
+}
+
+/* Whether some memory has a physical address of more than so many bits. */
+bool rkvm_has_memory_above(u32 bits)
+{
+	return virt_to_phys(high_memory - 1) >> bits;
 }
 
 bool rkvm_kernel_at_el2(void)

@@ -26,6 +26,12 @@ pub fn sets_access_flags() -> bool {
     unsafe { bindings::rkvm_stage2_sets_access_flags() }
 }
 
+/// Whether some memory has a physical address of more than so many bits, less than 64.
+pub fn has_memory_above(bits: u32) -> bool {
+    // SAFETY: compares a variable of the kernel.
+    unsafe { bindings::rkvm_has_memory_above(bits) }
+}
+
 /// Whether the kernel itself runs at EL2, which only VHE allows.
 pub fn is_kernel_at_el2() -> bool {
     // SAFETY: reads CurrentEL.
