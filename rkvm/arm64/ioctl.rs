@@ -83,13 +83,13 @@ fn init(core: &mut Core, init: &uapi::kvm_vcpu_init) -> Result {
     if init.target != uapi::KVM_ARM_TARGET_GENERIC_V8 {
         return Err(EINVAL);
     }
-    let host = core.host_ids();
     let (features, start) = Features::parse(init.features, core.vm.platform().features())?;
+    let platform = core.vm.platform();
     core.vm
         .arch()
         .machine()
         .lock()
-        .choose_features(host, features)?;
+        .choose_features(features, || platform.ids(features))?;
     core.features = Some(features);
     if core.fixed.is_some() {
         // A guest begins anew, with its caches off: what the VMM writes meanwhile has to reach memory.

@@ -60,13 +60,14 @@ impl Machine {
         }
     }
 
-    /// A vCPU is to have these features. `EINVAL` where another of the VM has others.
-    pub fn choose_features(&mut self, host: &HostIds, features: Features) -> Result {
+    /// A vCPU is to have these features; `ids` makes the identification registers that go with them. `EINVAL` where
+    /// another of the VM has others.
+    pub fn choose_features(&mut self, features: Features, ids: impl FnOnce() -> IdRegs) -> Result {
         match &self.processors {
             Some((chosen, _)) if *chosen != features => Err(EINVAL),
             Some(_) => Ok(()),
             None => {
-                self.processors = Some((features, IdRegs::new(host, features)));
+                self.processors = Some((features, ids()));
                 Ok(())
             }
         }

@@ -7,7 +7,7 @@ use crate::{
         debug_registers::Counts,
         features::{Features, PointerAuthentication, ScalableVectors},
         guest_debug,
-        id_regs::HostIds,
+        id_regs::{HostIds, IdRegs},
         newer_features::NewerFeatures,
         registers::{AidrEl1, MidrEl1, RevidrEl1},
         running_timers::PhysicalPpis,
@@ -29,7 +29,10 @@ use crate::{
     types::{Gfn, Pfn, PAGE_SHIFT},
     uapi::UserAddress,
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{Arc, SetOnce},
+};
 
 /// Processor support.
 #[pin_data]
@@ -49,6 +52,8 @@ pub struct Platform {
     pub vectors: VectorLengths,
     /// What keeps newer features from guests.
     pub newer: NewerFeatures,
+    /// Identification registers for the features that the first VM has had, which mostly all have.
+    usual_ids: SetOnce<(Features, IdRegs)>,
     /// How guests read CTR_EL0.
     pub cache_type: CacheType,
     _irqs: GuestIrqs,
@@ -151,6 +156,7 @@ impl Platform {
                 timers,
                 vectors,
                 newer: NewerFeatures::read(),
+                usual_ids: SetOnce::new(),
                 cache_type: if features::is_cache_type_shown() {
                     CacheType::Shown
                 } else {
@@ -160,6 +166,20 @@ impl Platform {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// The identification registers of a new VM whose vCPUs have `features`.
+    pub fn ids(&self, features: Features) -> IdRegs {
+        match self.usual_ids.as_ref() {
+            Some((usual, ids)) if *usual == features => ids.clone(),
+            usual => {
+                let ids = IdRegs::new(&self.host, features);
+                if usual.is_none() {
+                    self.usual_ids.populate((features, ids.clone()));
+                }
+                ids
+            }
+        }
     }
 
     /// How the memory of a VM of a machine type is mapped. `EINVAL` for a width of addresses that is not there.
