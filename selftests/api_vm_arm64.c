@@ -75,3 +75,28 @@ TEST(attributes_are_not_read)
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_HAS_DEVICE_ATTR, &attr), ENXIO);
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_DEVICE_ATTR, &attr), ENXIO);
 }
+
+TEST(messages_without_a_gic)
+{
+	const struct kvm_msi msi = { .address_lo = GICD_BASE };
+	struct vm *vm = vm_new(GUEST_PAGES);
+
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi), EINVAL);
+	vcpu_new(vm, 0);
+	vgic_create(vm);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi), ENODEV);
+}
+
+/* KVM_IRQ_LINE_STATUS is KVM_IRQ_LINE here: no status is told. */
+TEST(lines_by_the_other_request)
+{
+	struct kvm_irq_level line = {
+		.irq = KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT, .level = 1,
+	};
+	struct vm *vm = vm_new(GUEST_PAGES);
+
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_IRQ_LINE_STATUS, &line), EINVAL);
+	vcpu_new(vm, 0);
+	EXPECT_OK(ioctl(vm->fd, KVM_IRQ_LINE_STATUS, &line));
+	EXPECT_EQ(line.level, 1);
+}

@@ -103,6 +103,7 @@ impl VmState {
         matches!(
             cmd,
             uapi::RKVM_IRQ_LINE
+                | uapi::RKVM_IRQ_LINE_STATUS
                 | uapi::RKVM_SIGNAL_MSI
                 | uapi::RKVM_SET_GSI_ROUTING
                 | uapi::RKVM_ARM_SET_COUNTER_OFFSET
@@ -115,7 +116,8 @@ impl VmState {
     pub fn ioctl(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
         let vgic = vm.arch().vgic();
         match cmd {
-            uapi::RKVM_IRQ_LINE => vgic.irq_line(argument)?,
+            // What has become of the interrupt is not told on arm64.
+            uapi::RKVM_IRQ_LINE | uapi::RKVM_IRQ_LINE_STATUS => vgic.irq_line(argument)?,
             uapi::RKVM_SIGNAL_MSI => return vgic.signal_msi(argument),
             uapi::RKVM_SET_GSI_ROUTING => vgic.set_routing(argument)?,
             uapi::RKVM_ARM_SET_COUNTER_OFFSET => {

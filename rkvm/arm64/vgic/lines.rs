@@ -95,11 +95,12 @@ impl Vgic {
         set.unwrap_or(Err(EBUSY))
     }
 
-    /// KVM_SIGNAL_MSI: 1 if an LPI has become pending, 0 if the guest blocks it. `EINVAL` for flags, `ENODEV` without an
+    /// KVM_SIGNAL_MSI: 1 if an LPI has become pending, 0 if the guest blocks it. `EINVAL` without a GIC in the
+    /// kernel and for flags, `ENODEV` without an
     /// ITS.
     pub fn signal_msi(&self, argument: UserAddress) -> Result<isize> {
         let msi: uapi::kvm_msi = argument.read()?;
-        if msi.flags & !uapi::KVM_MSI_VALID_DEVID != 0 {
+        if !self.is_created() || msi.flags & !uapi::KVM_MSI_VALID_DEVID != 0 {
             return Err(EINVAL);
         }
         self.send_message(&Message {
