@@ -349,3 +349,37 @@ TEST(another_processor_ends_it)
 	ASSERT_REPORT(vcpus[0], 0);
 	vgic_guest_free(vgic, vcpus, 2);
 }
+
+/* The first vCPU sends SGI 5 to the affinity 0.0.3.1, once the second has set up its redistributor. */
+GUEST64(sgi_by_affinity,
+	GIC_ON
+	"cbnz x2, 1f\n"
+	"mov x0, #2\nmovk x0, #0x0503, lsl #16\n"
+	"msr S3_0_C12_C11_5, x0\nisb\n"
+	DONE
+	"1: mov x0, #1\n" REPORT
+	ACKNOWLEDGE REPORT
+	DONE);
+
+/* A vCPU is known by the MPIDR_EL1 that the VMM gives it. */
+TEST(another_affinity)
+{
+	enum { TYPER_AFFINITY = 0xc, AFFINITY = 0x301 };
+	const uint64_t named = (uint64_t)AFFINITY << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT;
+	struct vcpu *vcpus[2];
+	int vgic = VGIC_GUEST(sgi_by_affinity, report_irq, vcpus, 2);
+	uint32_t value = 0;
+
+	vcpu_set_reg(vcpus[1], ARM64_SYS_REG(3, 0, 0, 0, 5), 0x80000000 | AFFINITY);
+	ASSERT_OK(vgic_attr(vgic, KVM_GET_DEVICE_ATTR, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
+			    named | TYPER_AFFINITY, &value));
+	EXPECT_EQ(value, AFFINITY);
+	EXPECT_ERRNO(vgic_attr(vgic, KVM_GET_DEVICE_ATTR, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
+			       1UL << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT | TYPER_AFFINITY, &value),
+		     EINVAL);
+	ASSERT_REPORT(vcpus[1], 1);
+	ASSERT_DONE(vcpus[0]);
+	ASSERT_REPORT(vcpus[1], 5);
+	ppi_line(vcpus[0]->vm, 1, PPI, 1);
+	vgic_guest_free(vgic, vcpus, 2);
+}

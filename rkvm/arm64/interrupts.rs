@@ -132,6 +132,11 @@ impl Interrupts {
         self.pass_lines([Level::Low; 2]);
     }
 
+    /// The VMM has changed MPIDR_EL1.
+    pub fn rename(&self, mpidr: u64) {
+        self.vgic().rename(&self.target, mpidr);
+    }
+
     /// KVM_RUN begins; [`Interrupts::finish`] ends it. `EBUSY` if the GIC is not initialised, `ENXIO` if a frame of it has
     /// no address, `EINVAL` if frames overlap or timers share an interrupt.
     pub fn begin(&mut self) -> Result {

@@ -53,9 +53,14 @@ pub struct Target {
     resident: AtomicBool,
     /// Who uses it: [`FREE`], [`RUNNING`] or [`CLAIMED`].
     user: AtomicU32,
+    /// Aff2, Aff1, Aff0 of MPIDR_EL1.
+    affinity: AtomicU32,
     /// IRQ and FIQ of a VMM that has the interrupt controller, as bits of HCR_EL2.
     lines: AtomicU64,
 }
+
+/// Aff2, Aff1 and Aff0 in MPIDR_EL1. A GIC without a fourth level knows no more.
+const AFFINITY: u32 = 0xff_ffff;
 
 /// Nobody runs the vCPU.
 const FREE: u32 = 0;
@@ -73,8 +78,13 @@ impl Target {
             news: AtomicBool::new(false),
             resident: AtomicBool::new(false),
             user: AtomicU32::new(FREE),
+            affinity: AtomicU32::new(gic::affinity(id)),
             lines: AtomicU64::new(0),
         }
+    }
+
+    fn affinity(&self) -> u32 {
+        self.affinity.load(Ordering::SeqCst)
     }
 
     /// HCR_EL2.VI and VF as the VMM has them, if the interrupt controller is its.
@@ -244,6 +254,16 @@ impl Vgic {
         Ok(setup.vcpus.push(target, GFP_KERNEL_ACCOUNT)?)
     }
 
+    /// The VMM has changed MPIDR_EL1 of a vCPU, by which others and the VMM find it.
+    pub fn rename(&self, target: &Arc<Target>, mpidr: u64) {
+        let affinity = mpidr as u32 & AFFINITY;
+        let _setup = self.setup.lock();
+        target.affinity.store(affinity, Ordering::SeqCst);
+        if let Some(vcpu) = self.index_of(target) {
+            self.with_gic(|gic| gic.set_affinity(vcpu, affinity));
+        }
+    }
+
     /// Does something while no vCPU runs. `EBUSY` if one does.
     pub fn while_stopped(&self, act: impl FnOnce()) -> Result {
         let setup = self.setup.lock();
@@ -283,6 +303,11 @@ impl Vgic {
         let irqs = *setup.irqs.get_or_insert(gic::IRQS_DEFAULT);
         let mut gic = Gic::new(&ids, irqs)?;
         gic.set_revision(setup.revision);
+        for (number, target) in vcpus.iter().enumerate() {
+            if let Some(vcpu) = VcpuIndex::new(number) {
+                gic.set_affinity(vcpu, target.affinity());
+            }
+        }
         if setup.has_its {
             gic.add_its();
         }

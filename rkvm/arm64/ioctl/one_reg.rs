@@ -160,6 +160,7 @@ fn set_system_register(core: &mut Core, register: SysReg, value: u64) -> Result 
             core.kept.set(register, value)?;
             if register == Kept::Mpidr {
                 core.processor().rename(value);
+                core.interrupts.rename(value);
             }
         }
         Role::Debug(bank, number) => core.kept.debug.set(bank, number, value),

@@ -32,7 +32,7 @@ const LINE_LEVEL: u64 = 0;
 struct Number(u64);
 
 impl Number {
-    /// Aff2, Aff1, Aff0, as [`gic::affinity`] has them. `None` with a fourth level.
+    /// Aff2, Aff1, Aff0. `None` with a fourth level.
     fn affinity(self) -> Option<u32> {
         let affinity = (self.0 >> uapi::KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT) as u32;
         (affinity >> 24 == 0).then_some(affinity)
@@ -196,7 +196,7 @@ impl Vgic {
             _ => setup
                 .vcpus
                 .iter()
-                .find(|target| number.affinity() == Some(gic::affinity(target.id))),
+                .find(|target| number.affinity() == Some(target.affinity())),
         };
         if request == Request::Has {
             return has_register(attribute.group, number, wanted.is_some());

@@ -71,7 +71,7 @@ impl Revision {
     }
 }
 
-/// What a guest sees of MPIDR_EL1, without the uppermost level: Aff2, Aff1, Aff0.
+/// What a guest sees of MPIDR_EL1, without the uppermost level: Aff2, Aff1, Aff0; unless the VMM changes it.
 ///
 /// 16 vCPUs share a value of Aff1, since an SGI reaches that many at once.
 pub const fn affinity(vcpu_id: u32) -> u32 {
@@ -187,7 +187,7 @@ impl Gic {
         self.cpus.get_mut(vcpu.get()).map(|cpu| &mut cpu.interface)
     }
 
-    /// The vCPU that has this affinity, as [`affinity`] makes it.
+    /// The vCPU that has this affinity: Aff2, Aff1, Aff0.
     pub fn find_affinity(&self, affinity: u32) -> Option<VcpuIndex> {
         let matches = |cpu: &Cpu| cpu.affinity == affinity;
         let likely = (affinity & 0xf | affinity >> 4 & 0xff0) as usize;
@@ -199,7 +199,19 @@ impl Gic {
 
     /// The vCPU with this id.
     pub fn find_id(&self, id: u32) -> Option<VcpuIndex> {
-        self.find_affinity(affinity(id))
+        let matches = |cpu: &Cpu| cpu.id == id;
+        let likely = id as usize;
+        if self.cpus.get(likely).is_some_and(matches) {
+            return VcpuIndex::new(likely);
+        }
+        VcpuIndex::new(self.cpus.iter().position(matches)?)
+    }
+
+    /// The VMM has given a vCPU another affinity: Aff2, Aff1, Aff0.
+    pub fn set_affinity(&mut self, vcpu: VcpuIndex, affinity: u32) {
+        if let Some(cpu) = self.cpus.get_mut(vcpu.get()) {
+            cpu.affinity = affinity;
+        }
     }
 
     /// All vCPUs.
