@@ -146,6 +146,7 @@ TEST(cut_off_after_the_header)
 		if (calls[i].request == KVM_INTERRUPT)
 			continue;
 #endif
+		memset(mem, 0, PAGE_SIZE);
 		memcpy(mem + PAGE_SIZE - calls[i].size, &calls[i].first, sizeof(calls[i].first));
 		faults(&calls[i], mem + PAGE_SIZE - calls[i].size);
 	}
