@@ -239,3 +239,27 @@ TEST_LIMIT(both_counters_have_an_offset, 60)
 	ASSERT_REPORT(vcpu, PHYSICAL);
 	vgic_guest_free(vgic, &vcpu, 1);
 }
+
+GUEST64(long_past,
+	GIC_ON
+	"mov x0, #0xaaa\n" REPORT
+	"mov x1, #4\nmsr cntp_cval_el0, x1\n"
+	"mov x1, #1\nmsr cntp_ctl_el0, x1\nisb\n"
+	"mrs x0, cntp_cval_el0\n" REPORT
+	"wfi\n"
+	IRQS_ON
+	"1: b 1b\n");
+
+/* A time that the guest's counter has passed longer ago than the processor's counter has been going */
+TEST_LIMIT(the_physical_timer_of_a_counter_far_ahead, 60)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(long_past, timers_off, &vcpu, 1);
+
+	ASSERT_REPORT(vcpu, MAIN);
+	vcpu_set_reg(vcpu, KVM_REG_ARM_PTIMER_CNT, 1UL << 63);
+	ASSERT_REPORT(vcpu, 4);
+	ASSERT_REPORT(vcpu, PHYSICAL);
+	EXPECT_EQ(vcpu_reg(vcpu, KVM_REG_ARM_PTIMER_CVAL), 4);
+	vgic_guest_free(vgic, &vcpu, 1);
+}

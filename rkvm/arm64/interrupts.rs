@@ -413,7 +413,7 @@ impl Interrupts {
 
     /// The guest writes such a register; counters cannot be written.
     pub fn write_physical(&mut self, here: &PreemptOff, part: TimerPart, value: u64) {
-        let Some(Hardware { timers, .. }) = &self.hardware else {
+        let Some(Hardware { timers, .. }) = &mut self.hardware else {
             return;
         };
         let (mut timer, now) = (timers.physical(), timers.physical_count());

@@ -45,6 +45,8 @@ pub struct Offsets {
 pub struct Running {
     host_traps: u64,
     physical_offset: Offset,
+    /// CNTP_CVAL_EL0 of a guest whose accesses trap; the processor's may be another.
+    physical_compare: u64,
 }
 
 impl Running {
@@ -63,7 +65,7 @@ impl Running {
         }
         CntvoffEl2::write(here, offsets.virtual_counter.0);
         CntvCvalEl02::write(here, virtual_timer.compare());
-        CntpCvalEl02::write(here, physical_offset.ahead(physical_timer.compare()));
+        CntpCvalEl02::write(here, processor_compare(physical_offset, &physical_timer));
         isb();
         CntvCtlEl02::write(here, virtual_timer.control());
         CntpCtlEl02::write(here, physical_timer.control());
@@ -71,18 +73,24 @@ impl Running {
         Self {
             host_traps,
             physical_offset,
+            physical_compare: physical_timer.compare(),
         }
     }
 
     /// The physical timer as it is now.
     pub fn physical(&self) -> Timer {
-        let compare = Count(CntpCvalEl02::read()).behind(self.physical_offset);
-        Timer::from_registers(CntpCtlEl02::read(), compare.0)
+        let compare = if self.physical_offset == Offset::default() {
+            CntpCvalEl02::read()
+        } else {
+            self.physical_compare
+        };
+        Timer::from_registers(CntpCtlEl02::read(), compare)
     }
 
     /// Changes the physical timer.
-    pub fn set_physical(&self, here: &PreemptOff, timer: Timer) {
-        CntpCvalEl02::write(here, self.physical_offset.ahead(timer.compare()));
+    pub fn set_physical(&mut self, here: &PreemptOff, timer: Timer) {
+        self.physical_compare = timer.compare();
+        CntpCvalEl02::write(here, processor_compare(self.physical_offset, &timer));
         CntpCtlEl02::write(here, timer.control());
         isb();
     }
@@ -113,6 +121,15 @@ impl Running {
         CnthctlEl2::write(here, self.host_traps);
         isb();
         timers
+    }
+}
+
+/// CNTP_CVAL_EL0 as the processor needs it for a guest's timer.
+fn processor_compare(offset: Offset, timer: &Timer) -> u64 {
+    if offset == Offset::default() {
+        timer.compare()
+    } else {
+        offset.ahead(now(), timer.compare())
     }
 }
 

@@ -34,9 +34,14 @@ pub struct Count(pub u64);
 pub struct Offset(pub u64);
 
 impl Offset {
-    /// What the processor's counter is when the guest's is `count`.
-    pub fn ahead(self, count: u64) -> u64 {
-        count.wrapping_add(self.0)
+    /// What the processor's counter, which is `now`, is when the guest's is `count`. The processor's does not wrap: what
+    /// was before its beginning is 0, and what never comes its end.
+    pub fn ahead(self, now: Count, count: u64) -> u64 {
+        let guest = now.behind(self).0;
+        match count.checked_sub(guest) {
+            Some(left) => now.0.saturating_add(left),
+            None => now.0.saturating_sub(guest.wrapping_sub(count)),
+        }
     }
 }
 

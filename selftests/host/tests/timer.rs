@@ -3,7 +3,7 @@
 //! The guest's timers, against the Arm ARM.
 
 use proptest::prelude::*;
-use rkvm_host::arm64::timer::{line_of_control, nanoseconds, Count, Ppis, Timer, Which};
+use rkvm_host::arm64::timer::{line_of_control, nanoseconds, Count, Offset, Ppis, Timer, Which};
 use rkvm_host::arm64::vgic::gic::intid::Intid;
 use rkvm_host::arm64::vgic::gic::irq::Level;
 
@@ -68,4 +68,17 @@ proptest! {
         prop_assert_eq!(line_of_control(timer.control_at(Count(now))), line);
         prop_assert_eq!(timer.remaining(Count(now)) == Some(0), line == Level::High);
     }
+}
+
+#[test]
+fn the_processors_counter_does_not_wrap() {
+    let now = Count(1000);
+    let offset = now.offset_of(Count(1 << 63));
+    assert_eq!(offset.ahead(now, (1 << 63) - 1), 999);
+    assert_eq!(offset.ahead(now, (1 << 63) + 1), 1001);
+    assert_eq!(offset.ahead(now, 4), 0, "long ago");
+    let offset = now.offset_of(Count(5));
+    assert_eq!(offset.ahead(now, u64::MAX), u64::MAX, "never");
+    assert_eq!(Offset::default().ahead(now, 7), 7);
+    assert_eq!(Offset::default().ahead(now, u64::MAX), u64::MAX);
 }
