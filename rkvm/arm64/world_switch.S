@@ -128,6 +128,8 @@ alternative_else_nop_endif
 	b.ne	4b
 	sb
 	hint	#HINT_CLRBHB
+5:
+	/* Also where it is only what branches go to that can be trained. The ISB below ends a guess that it is not. */
 	adr_l	x0, rkvm_arm64_branch_history
 	ldr	x0, [x0, #HISTORY_FUNCTION]
 	cbz	x0, 6f
@@ -136,9 +138,8 @@ alternative_else_nop_endif
 	smc	#0
 	ldr	x1, [sp], #PUSHED
 	ldp	x2, x3, [sp], #PUSHED
-6:
 	sb
-5:
+6:
 	ldr	x0, [sp, #PUSHED + FRAME_X18 + 8]
 	stp	x2, x3, [x0, #REGS_X(2)]
 	stp	x4, x5, [x0, #REGS_X(4)]
