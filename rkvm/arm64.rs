@@ -58,7 +58,7 @@ pub mod vtcr;
 
 pub use device::Device;
 pub use platform::{MemoryFormat, Platform};
-pub use stage2::{Descriptor as EntryFormat, MemoryType};
+pub use stage2::{Attributes as MemoryType, Descriptor as EntryFormat};
 pub use vcpu::Vcpu;
 pub use vm_state::VmState;
 

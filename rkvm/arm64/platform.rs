@@ -11,13 +11,16 @@ use crate::{
         newer_features::NewerFeatures,
         registers::{AidrEl1, MidrEl1, RevidrEl1},
         running_timers::PhysicalPpis,
-        stage2::MemoryType,
+        stage2::{Attributes, MemoryType, Shareability},
         sve::VectorLengths,
         sysreg::name,
         traps::hcr,
         vgic::{self, gic::cpu_interface},
         vmid::Vmids,
-        vtcr::{root_shape, AccessFlag, GuestCaches, InstructionCaches, Stage2Caps, MAX_IPA_BITS},
+        vtcr::{
+            root_shape, AccessFlag, GuestCaches, InstructionCaches, LargeAddresses, Stage2Caps,
+            NARROW_BITS,
+        },
         MAX_VCPUS, MAX_VCPU_ID,
     },
     gsi_routing::MAX_ROUTES,
@@ -82,6 +85,11 @@ impl Stage2Caps {
         let mmfr1 = features::sanitised(name::ID_AA64MMFR1_EL1);
         Self {
             pa_range: field(mmfr0, 0),
+            // TGRAN4_2, which mostly refers to TGRAN4.
+            large_addresses: match (field(mmfr0, 40), field(mmfr0, 28)) {
+                (3, _) | (0, 1) => LargeAddresses::Present,
+                _ => LargeAddresses::Absent,
+            },
             vmid_bits: if field(mmfr1, 4) == 2 { 16 } else { 8 },
             access_flag: if field(mmfr1, 0) >= 1 && features::sets_access_flags() {
                 AccessFlag::Hardware
@@ -139,7 +147,7 @@ impl Platform {
             pr_err!("guests cannot run here: the processors have no GICv3 interface\n");
             return Err(not_supported());
         }
-        if features::has_memory_above(MAX_IPA_BITS) {
+        if features::has_memory_above(NARROW_BITS) {
             pr_err!("guests cannot run here: memory has addresses of more than 48 bits\n");
             return Err(not_supported());
         }
@@ -310,7 +318,7 @@ impl MemoryFormat {
     }
 
     /// Makes memory ready to be mapped: what the host has written is where the guest will look for it.
-    pub fn prepare(&self, leaf: &Leaf<MemoryType>, level: Level) {
+    pub fn prepare(&self, leaf: &Leaf<Attributes>, level: Level) {
         let (hpa, bytes) = (leaf.frame.base(), level.pages() << PAGE_SHIFT);
         if self.cacheability == GuestCaches::Chosen {
             caches::clean_to_memory(hpa, bytes);
@@ -331,11 +339,18 @@ impl MemoryFormat {
         self.cacheability
     }
 
-    /// The memory type of RAM.
-    pub fn ordinary_memory(&self) -> MemoryType {
-        match self.cacheability {
-            GuestCaches::Forced => MemoryType::FORCED_WRITE_BACK,
-            GuestCaches::Chosen => MemoryType::WRITE_BACK,
+    /// What leaves say of RAM. Where SH is part of the address VTCR_EL2 says who shares it.
+    pub fn ordinary_memory(&self) -> Attributes {
+        Attributes {
+            memory_type: match self.cacheability {
+                GuestCaches::Forced => MemoryType::FORCED_WRITE_BACK,
+                GuestCaches::Chosen => MemoryType::WRITE_BACK,
+            },
+            shareability: if self.ipa_bits > NARROW_BITS {
+                Shareability::NonShareable
+            } else {
+                Shareability::Inner
+            },
         }
     }
 

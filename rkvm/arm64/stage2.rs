@@ -3,8 +3,8 @@
 //! Stage-2 translation tables: descriptors of VMSAv8-64 with the 4 KiB granule.
 //!
 //! Architecture level 0 is [`Level::P4d`], level 3 is [`Level::Pte`]. Which level a table starts at is the business of
-//! `vtcr.rs`. Nothing here needs an optional feature: FEAT_LPA2 is taken to be off, and FEAT_HAFDBS
-//! changes nothing but who sets AF.
+//! `vtcr.rs`. FEAT_HAFDBS changes nothing but who sets AF. With FEAT_LPA2, which VMs of more than 48 bits use, SH is
+//! part of the address: of that which is mapped it is 0 then, as the host has no memory so far up.
 //!
 //! Source: Arm ARM (DDI 0487), D8.3 "Translation table descriptor formats", D8.4 "Memory access
 //! control", D8.6 "Memory region attributes".
@@ -149,6 +149,15 @@ impl From<Shareability> for Bounded<u64, 2> {
     }
 }
 
+/// What a leaf says of memory besides the rights to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// MemAttr.
+    pub memory_type: MemoryType,
+    /// SH.
+    pub shareability: Shareability,
+}
+
 /// XN: where instructions may not be fetched. Without FEAT_XNX the lower bit is reserved; the
 /// encodings that are made here leave it 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,7 +208,7 @@ kernel::bitfield! {
         6:6 read;
         /// Leaf: S2AP\[1\], the guest may write.
         7:7 write;
-        /// Leaf: SH.
+        /// Leaf: SH, or bits 51 and 50 of the address.
         9:8 shareability => Shareability;
         /// Leaf: AF, the memory was accessed. Clear, an access faults.
         10:10 accessed;
@@ -226,7 +235,7 @@ impl Descriptor {
 }
 
 impl EntryFormat for Descriptor {
-    type MemoryType = MemoryType;
+    type MemoryType = Attributes;
 
     const ROOT: Level = Level::P4d;
     const MAX_LEAF: Level = Level::Pud;
@@ -246,7 +255,7 @@ impl EntryFormat for Descriptor {
     }
 
     /// Every combination of rights can be expressed: S2AP and XN do not depend on each other.
-    fn leaf(leaf: Leaf<MemoryType>, level: Level) -> Self {
+    fn leaf(leaf: Leaf<Attributes>, level: Level) -> Self {
         let execute_never = if leaf.access.contains(Access::EXECUTE) {
             ExecuteNever::Nowhere
         } else {
@@ -255,16 +264,16 @@ impl EntryFormat for Descriptor {
         Self::from(leaf.frame.base().raw() & Self::FRAME_MASK)
             .with_const_valid::<1>()
             .with_table_or_page(level == Level::Pte)
-            .with_memory_type(leaf.memory_type)
+            .with_memory_type(leaf.memory_type.memory_type)
             .with_read(leaf.access.contains(Access::READ))
             .with_write(leaf.access.contains(Access::WRITE))
-            .with_shareability(Shareability::Inner)
+            .with_shareability(leaf.memory_type.shareability)
             .with_const_accessed::<1>()
             .with_execute_never(execute_never)
     }
 
     /// Reserved descriptors are empty, as for hardware: they fault like invalid ones.
-    fn classify(self, level: Level) -> Entry<MemoryType> {
+    fn classify(self, level: Level) -> Entry<Attributes> {
         if !self.valid().into_bool() {
             return Entry::Empty;
         }
@@ -272,7 +281,10 @@ impl EntryFormat for Descriptor {
             (true, Level::Pte) | (false, Level::Pmd | Level::Pud) => Entry::Leaf(Leaf {
                 frame: self.leaf_frame(level),
                 access: self.access(),
-                memory_type: self.memory_type(),
+                memory_type: Attributes {
+                    memory_type: self.memory_type(),
+                    shareability: self.shareability(),
+                },
             }),
             (true, _) => Entry::Table(Pfn::new(self.frame().get()).base()),
             (false, _) => Entry::Empty,

@@ -16,6 +16,8 @@ use crate::{
 pub struct Stage2Caps {
     /// ID_AA64MMFR0_EL1.PARange: the code of the width of physical addresses.
     pub pa_range: u8,
+    /// Whether descriptors can hold addresses of more than 48 bits.
+    pub large_addresses: LargeAddresses,
     /// Bits of a VMID: 8 or 16.
     pub vmid_bits: u32,
     /// The processor sets access flags by itself.
@@ -24,6 +26,15 @@ pub struct Stage2Caps {
     pub cacheability: GuestCaches,
     /// Who keeps instruction caches up to date.
     pub instructions: InstructionCaches,
+}
+
+/// Whether descriptors of the 4 KiB granule can hold addresses of more than 48 bits (FEAT_LPA2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LargeAddresses {
+    /// They can.
+    Present,
+    /// They cannot.
+    Absent,
 }
 
 /// Who decides whether a guest's access to ordinary memory goes through the caches.
@@ -55,12 +66,15 @@ pub enum AccessFlag {
 
 /// Fewest bits of guest physical address that a VM can ask for.
 pub const MIN_IPA_BITS: u32 = 32;
-/// Most bits of guest and host physical addresses: FEAT_LPA2, whose descriptors differ, is not used.
-pub const MAX_IPA_BITS: u32 = 48;
+/// Most bits of guest physical addresses that do without FEAT_LPA2, and of host physical addresses.
+pub const NARROW_BITS: u32 = 48;
+/// Most bits with it.
+const WIDE_BITS: u32 = 52;
 /// Bits of a VM that does not ask.
 pub const DEFAULT_IPA_BITS: u32 = 40;
-/// The code of 48 bits in PARange.
+/// The codes of 48 and 52 bits in PARange.
 const PA_RANGE_48: u8 = 5;
+const PA_RANGE_52: u8 = 6;
 
 mod bit {
     pub(super) const SL0: u32 = 6;
@@ -71,6 +85,8 @@ mod bit {
     pub(super) const VS_16_BITS: u64 = 1 << 19;
     pub(super) const HA: u64 = 1 << 21;
     pub(super) const RES1: u64 = 1 << 31;
+    /// Descriptors are those of FEAT_LPA2: all leaves have SH0's shareability.
+    pub(super) const DS: u64 = 1 << 32;
 }
 
 impl Stage2Caps {
@@ -82,7 +98,11 @@ impl Stage2Caps {
             2 => 40,
             3 => 42,
             4 => 44,
-            _ => MAX_IPA_BITS,
+            PA_RANGE_48 => NARROW_BITS,
+            _ => match self.large_addresses {
+                LargeAddresses::Present => WIDE_BITS,
+                LargeAddresses::Absent => NARROW_BITS,
+            },
         }
     }
 
@@ -109,8 +129,12 @@ impl Stage2Caps {
             | bit::IRGN0_WRITE_BACK
             | bit::ORGN0_WRITE_BACK
             | bit::SH0_INNER
-            | u64::from(self.pa_range.min(PA_RANGE_48)) << bit::PS
             | bit::RES1;
+        vtcr |= if ipa_bits > NARROW_BITS {
+            bit::DS | u64::from(PA_RANGE_52) << bit::PS
+        } else {
+            u64::from(self.pa_range.min(PA_RANGE_48)) << bit::PS
+        };
         if self.vmid_bits == 16 {
             vtcr |= bit::VS_16_BITS;
         }
@@ -121,7 +145,7 @@ impl Stage2Caps {
     }
 }
 
-/// The root of tables for addresses of that width, from 32 to 48 bits: of as few levels as can be, which up to 16
+/// The root of tables for addresses of that width, from 32 to 52 bits: of as few levels as can be, which up to 16
 /// tables side by side make fewer, but no fewer than two, so that blocks of 2 MiB can be mapped.
 pub fn root_shape(ipa_bits: u32) -> RootShape {
     const MAX_TABLES_SHIFT: u32 = 4;

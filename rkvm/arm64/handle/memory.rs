@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// FIPA in HPFAR_EL2: bits 51 to 12 of the address.
-const FIPA: u64 = 0xff_ffff_fff0;
+const FIPA: u64 = 0xfff_ffff_fff0;
 const FIPA_SHIFT: u32 = 4;
 
 /// PAR_EL1: the translation failed.

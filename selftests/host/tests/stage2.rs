@@ -4,14 +4,19 @@
 
 use proptest::prelude::*;
 
-use rkvm_host::arm64::stage2::{Cacheability, Descriptor, ExecuteNever, MemoryType, Shareability};
+use rkvm_host::arm64::stage2::{
+    Attributes, Cacheability, Descriptor, ExecuteNever, MemoryType, Shareability,
+};
 use rkvm_host::mmu::entry::{Access, Entry, EntryFormat, Leaf, Level};
 use rkvm_host::types::{Hpa, Pfn};
 
-const LEAF: Leaf<MemoryType> = Leaf {
+const LEAF: Leaf<Attributes> = Leaf {
     frame: Pfn::new(0x1_2345_6789),
     access: Access::ALL,
-    memory_type: MemoryType::WRITE_BACK,
+    memory_type: Attributes {
+        memory_type: MemoryType::WRITE_BACK,
+        shareability: Shareability::Inner,
+    },
 };
 
 const EVERY_LEVEL: [Level; 5] = [Level::Pte, Level::Pmd, Level::Pud, Level::P4d, Level::Pgd];
@@ -64,10 +69,23 @@ fn descriptors_have_the_bits_of_the_manual() {
     assert_eq!(raw(data, Level::Pte), 1 << 54 | 0x177f);
     let device = Leaf {
         access: Access::READ.union(Access::WRITE),
-        memory_type: MemoryType::DeviceNGnRE,
+        memory_type: Attributes {
+            memory_type: MemoryType::DeviceNGnRE,
+            ..data.memory_type
+        },
         ..data
     };
     assert_eq!(raw(device, Level::Pte), 1 << 54 | 0x17c7);
+
+    // Where SH is part of the address (FEAT_LPA2).
+    let large = Leaf {
+        memory_type: Attributes {
+            shareability: Shareability::NonShareable,
+            ..LEAF.memory_type
+        },
+        ..LEAF
+    };
+    assert_eq!(raw(large, Level::Pte), raw(LEAF, Level::Pte) & !(0b11 << 8));
 
     assert_eq!(Descriptor::table(Hpa::new(0x5000)).into_raw(), 0x5003);
 }
@@ -170,7 +188,7 @@ proptest! {
         let leaf = Leaf {
             frame: Pfn::new(frame & !(level.pages() - 1)),
             access: Access::from_raw(access),
-            memory_type,
+            memory_type: Attributes { memory_type, ..LEAF.memory_type },
         };
         let descriptor = Descriptor::leaf(leaf, level);
         prop_assert_eq!(descriptor.classify(level), Entry::Leaf(leaf));
