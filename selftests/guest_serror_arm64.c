@@ -17,6 +17,18 @@ GUEST64(read_disr,
 	"mrs x0, S3_0_C12_C1_1\n" REPORT
 	DONE);
 
+/* The entry for SErrors from EL1 with SP_EL1: X0 counts them. It is in the code's page, so that to take one faults nowhere. */
+GUEST64(count_it, "add x0, x0, #1\neret\n");
+enum { SERROR_ENTRY = GUEST_CODE + 0x800 + 0x380 };
+
+/* Takes its SError, then changes what the hypervisor watches of its caches. */
+GUEST64(takes_one,
+	"mov x0, #0\nmov x1, #0xc800\nmsr vbar_el1, x1\nisb\n"
+	"msr daifclr, #4\nisb\n"
+	MMU_ON "dsb sy\nisb\n"
+	"dc cisw, xzr\ndsb sy\nisb\n"
+	REPORT DONE);
+
 static void raise_serror(struct vcpu *vcpu)
 {
 	struct kvm_vcpu_events events = {
@@ -38,6 +50,16 @@ TEST(an_error_that_is_deferred)
 	EXPECT_EQ(vcpu_reg(vcpu, DISR_EL1), DEFERRED | SYNDROME);
 	ASSERT_OK(ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events));
 	EXPECT_EQ(events.exception.serror_pending, 0);
+	EXPECT_DONE(vcpu);
+}
+
+TEST(an_error_comes_once)
+{
+	struct vcpu *vcpu = GUEST_NEW(takes_one);
+
+	VM_LOAD_AT(vcpu->vm, SERROR_ENTRY, count_it);
+	raise_serror(vcpu);
+	EXPECT_REPORT(vcpu, 1);
 	EXPECT_DONE(vcpu);
 }
 

@@ -236,9 +236,11 @@ impl<'a> InGuestWorld<'a> {
         self.here
     }
 
-    /// Changes the guest's HCR_EL2.
-    pub fn set_hcr(&self, hcr: u64) {
-        HcrEl2::write(self.here, hcr);
+    /// Changes the guest's HCR_EL2, of which `hcr` is the copy in memory. It is read from the processor first, which
+    /// clears VSE when the guest takes its SError: what is in memory may be older.
+    pub fn change_hcr(&self, hcr: &mut u64, change: impl FnOnce(u64) -> u64) {
+        *hcr = change(HcrEl2::read());
+        HcrEl2::write(self.here, *hcr);
         isb();
     }
 

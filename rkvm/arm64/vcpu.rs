@@ -287,8 +287,7 @@ impl Core {
         if self.host_ids().has_ras() {
             VsesrEl2::write(world.here(), ISS_OWN);
         }
-        self.hcr |= hcr::VSE;
-        world.set_hcr(self.hcr);
+        world.change_hcr(&mut self.hcr, |hcr| hcr | hcr::VSE);
     }
 
     /// WFI: sleeps until there is an interrupt for the guest, or its virtual counter is there. `EINTR` if the thread

@@ -126,8 +126,7 @@ const CACHED: u64 = 1 << 0 | 1 << 2;
 fn note_caches(core: &mut Core, world: &InGuestWorld<'_>, old: u64, new: u64) -> Option<Leave> {
     let [was_on, is_on] = [old, new].map(|sctlr| sctlr & CACHED == CACHED);
     if is_on {
-        core.hcr &= !hcr::TVM;
-        world.set_hcr(core.hcr);
+        world.change_hcr(&mut core.hcr, |hcr| hcr & !hcr::TVM);
     }
     (was_on != is_on).then_some(Leave::CleanMemory)
 }
@@ -139,7 +138,6 @@ fn clean_all(core: &mut Core, world: &InGuestWorld<'_>) -> Option<Leave> {
     if is_watched || core.vm.mmu().format().guest_caches() == GuestCaches::Forced {
         return None;
     }
-    core.hcr |= hcr::TVM;
-    world.set_hcr(core.hcr);
+    world.change_hcr(&mut core.hcr, |hcr| hcr | hcr::TVM);
     Some(Leave::CleanMemory)
 }
