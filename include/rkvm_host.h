@@ -111,8 +111,6 @@ void rkvm_restore_descriptor_limits(void);
 bool rkvm_host_breakpoints_active(void);
 void rkvm_machine_check(void);
 void rkvm_notify_posted(int cpu);
-bool rkvm_avoids_itlb_multihit(void);
-bool rkvm_lacks_mitigation(void);
 /* What happens to VMX when the machine sleeps, wakes or goes down. */
 struct rkvm_power {
 	void (*leave)(void);
@@ -130,6 +128,18 @@ int rkvm_rdmsr_safe(u32 msr, u64 *value);
 unsigned int rkvm_tsc_khz(void);
 void rkvm_read_clocks(u64 *tsc, u64 *boot, u64 *real);
 bool rkvm_tsc_is_stable(void);
+
+/* rkvm/host/mitigations_x86.c */
+
+bool rkvm_avoids_itlb_multihit(void);
+bool rkvm_flushes_l1d(void);
+bool rkvm_has_l1d_flush(void);
+void rkvm_fill_l1d(const u8 *bytes, size_t size);
+bool rkvm_separates_guests(void);
+bool rkvm_uses_legacy_ibrs(void);
+bool rkvm_leaks_between_threads(void);
+u64 rkvm_spec_ctrl(void);
+void rkvm_guest_has_run(void);
 #endif
 
 #ifdef CONFIG_ARM64

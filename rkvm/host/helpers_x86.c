@@ -4,7 +4,6 @@
  * for us to put back.
  */
 
-#include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
@@ -272,22 +271,6 @@ void rkvm_machine_check(void)
 	};
 
 	do_machine_check(&regs);
-}
-
-/*
- * Whether executable huge pages let a guest stop the processor (CVE-2018-12207), and the host's administrator has not
- * said to live with such things (mitigations=off).
- */
-bool rkvm_avoids_itlb_multihit(void)
-{
-	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
-}
-
-/* Whether the processor needs work at entries and exits that this module does not do. */
-bool rkvm_lacks_mitigation(void)
-{
-	return boot_cpu_has_bug(X86_BUG_L1TF) || boot_cpu_has_bug(X86_BUG_BHI) ||
-	       boot_cpu_has_bug(X86_BUG_VMSCAPE);
 }
 
 int rkvm_rdmsr_safe(u32 msr, u64 *value)

@@ -5,6 +5,7 @@
 pub mod breakpoints;
 pub mod clocks;
 pub mod fpu;
+pub mod mitigations;
 pub mod nmi;
 pub mod posted_interrupts;
 pub mod registers;

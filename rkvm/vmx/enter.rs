@@ -12,12 +12,14 @@ use crate::{
 };
 
 /// The guest's general registers while the host runs, in ModRM order (slot 4, RSP, lives in the VMCS
-/// and is not used here), and the stack pointer last written to HOST_RSP.
+/// and is not used here), the stack pointer last written to HOST_RSP, and what the exit writes to IA32_SPEC_CTRL where
+/// the kernel wants it written.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct GuestRegisters {
     gpr: [u64; 16],
     host_rsp: u64,
+    spec_ctrl: u64,
 }
 
 impl GuestRegisters {
@@ -31,6 +33,12 @@ impl GuestRegisters {
     #[inline(always)]
     pub fn set(&mut self, register: Gpr, value: u64) {
         self.gpr[register.number()] = value;
+    }
+
+    /// Sets what IA32_SPEC_CTRL holds while the guest runs.
+    #[inline(always)]
+    pub fn set_spec_ctrl(&mut self, value: u64) {
+        self.spec_ctrl = value;
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
         page::KernelPage,
         symbols::Symbols,
         x86::{
+            mitigations::{self, Mitigations},
             registers,
             virtualization::{self, EmergencyRegistration, Power, PowerRegistration},
         },
@@ -49,6 +50,8 @@ pub struct Platform {
     pub xsave_layout: XsaveLayout,
     /// What guests may tell the processors about speculation.
     pub speculation: Support,
+    /// What the processors' speculative execution asks for around guests.
+    pub mitigations: Mitigations,
     /// Feature MSRs.
     pub feature_msrs: FeatureMsrs,
     /// The host's values of MSRs that guests share.
@@ -122,9 +125,6 @@ impl Platform {
             pr_err!("VMX is not free: unload the kernel's own KVM (modprobe -r kvm_intel) first\n");
             return Err(EBUSY);
         }
-        if virtualization::lacks_mitigation() {
-            pr_notice!("this processor leaks between guests and host: run trusted guests only\n");
-        }
         let msr_bitmap = msr_bitmap_page(msr::bitmap::fill)?;
         let enable_apicv = *crate::module_parameters::enable_apicv.value() != 0;
         let x2apic_msr_bitmap = if enable_apicv && controls.has_virtual_x2apic() {
@@ -153,6 +153,7 @@ impl Platform {
             Self {
                 caps,
                 speculation,
+                mitigations: Mitigations::new()?,
                 controls,
                 supported_cpuid,
                 xsave_layout,
@@ -208,7 +209,7 @@ impl Platform {
         };
         Ok(MemoryFormat {
             largest_leaf,
-            largest_executable_leaf: if virtualization::avoids_itlb_multihit() {
+            largest_executable_leaf: if mitigations::avoids_itlb_multihit() {
                 Level::Pte
             } else {
                 largest_leaf

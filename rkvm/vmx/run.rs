@@ -12,8 +12,8 @@ use crate::{
     host::{
         cpu::{self, handle_pending_work, IrqOff},
         x86::{
-            breakpoints::DebugControl, fpu::InGuest, nmi, registers, segments::ThreadSegments,
-            speculation::SpecCtrl, split_lock, virtualization,
+            breakpoints::DebugControl, fpu::InGuest, mitigations, nmi, registers,
+            segments::ThreadSegments, speculation::SpecCtrl, split_lock, virtualization,
         },
     },
     mmu::{entry::Access, Fault},
@@ -177,6 +177,7 @@ impl Core {
         let here = loaded.here();
         let thread = ThreadSegments::save(here);
         let residence = if self.moved {
+            self.platform().mitigations.separate_guests(here);
             Residence::Moved
         } else {
             Residence::Current
@@ -208,6 +209,7 @@ impl Core {
             }
         };
 
+        mitigations::guest_has_run(here);
         host_msrs.leave(here, msrs);
         self.kernel_gs_base = thread.leave_guest(&loaded.irq_off());
         leave
@@ -265,8 +267,18 @@ impl Core {
         fpu.ensure_loaded(&irq_off);
         let extended = ExtendedState::enter(self, &irq_off);
         self.debug.enter(&irq_off);
-        let speculation =
-            SpecCtrl::enter(&irq_off, self.platform().speculation, self.msrs.spec_ctrl());
+        let platform = self.platform();
+        let speculation = SpecCtrl::enter(
+            &irq_off,
+            platform.speculation,
+            self.msrs.spec_ctrl(),
+            platform.mitigations.ibrs(),
+        );
+        self.guest.registers.set_spec_ctrl(speculation.in_force());
+        if let Some(flush) = self.platform().mitigations.l1d_flush() {
+            flush.carry_out(&irq_off);
+            self.counters.count(Counted::L1dFlush);
+        }
         registers::set_cr2(self.guest.cr2);
         self.counters.count(Counted::Section);
 

@@ -9,12 +9,14 @@
  *
  * General registers are ours to switch, apart from RSP, RIP and RFLAGS, which the VMCS holds. The layout of
  * regs is that of GuestRegisters in rkvm/vmx/enter.rs: sixteen registers as ModRM numbers them (slot 4 is
- * not used here), then the host's stack pointer as the VMCS has it.
+ * not used here), then the host's stack pointer as the VMCS has it, then what an exit writes to IA32_SPEC_CTRL.
  */
 #include <linux/linkage.h>
+#include <linux/objtool.h>
 #include <asm/alternative.h>
 #include <asm/asm.h>
 #include <asm/cpufeatures.h>
+#include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include <asm/segment.h>
 #include <asm/unwind_hints.h>
@@ -35,6 +37,7 @@
 #define GUEST_R14 112
 #define GUEST_R15 120
 #define HOST_RSP 128
+#define SPEC_CTRL 136
 
 #define VMCS_HOST_RSP 0x6c14
 
@@ -125,7 +128,19 @@ SYM_INNER_LABEL_ALIGN(rkvm_vmx_exit, SYM_L_GLOBAL)
 	xor	%r15d, %r15d
 	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
 			   X86_FEATURE_RSB_VMEXIT_LITE
+
+	/* Legacy IBRS protects from what was predicted before it was last written, which is thus now. */
+	ALTERNATIVE "jmp .Lno_ibrs", "", X86_FEATURE_KERNEL_IBRS
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	mov	SPEC_CTRL(%rdi), %eax
+	mov	SPEC_CTRL + 4(%rdi), %edx
+	wrmsr
+.Lno_ibrs:
+	/* Nor does the guest's branch history choose among the host's predictions. */
+	ALTERNATIVE "", "call rkvm_clear_branch_history", X86_FEATURE_CLEAR_BHB_VMEXIT
 	xor	%eax, %eax
+	xor	%ecx, %ecx
+	xor	%edx, %edx
 
 .Lreturn:
 	pop	%rdi
@@ -143,6 +158,44 @@ SYM_INNER_LABEL_ALIGN(rkvm_vmx_exit, SYM_L_GLOBAL)
 	pop	%rax
 	jmp	.Lreturn
 SYM_FUNC_END(rkvm_vmx_enter)
+
+/*
+ * Takes more branches than the history holds, in the form that Intel gives ("Branch History Injection", software
+ * sequence for processors without BHI_DIS_S): branches inside calls, so that the return stack, filled before, tells
+ * their way back, and a fence that nothing passes on a guess. Clobbers RAX and RCX.
+ */
+#define HISTORY_CALLS 5
+#define HISTORY_BRANCHES 5
+
+SYM_FUNC_START_LOCAL(rkvm_clear_branch_history)
+	ANNOTATE_NOENDBR
+	push	%rbp
+	mov	%rsp, %rbp
+	mov	$HISTORY_CALLS, %ecx
+	ANNOTATE_INTRA_FUNCTION_CALL
+	call	.Lcalls
+	jmp	.Lcleared
+.Lcalls:
+	ANNOTATE_INTRA_FUNCTION_CALL
+	call	.Lbranches
+	RET
+.Lbranches:
+	mov	$HISTORY_BRANCHES, %eax
+.Lbranch:
+	jmp	.Lback
+	nop
+.Lback:
+	sub	$1, %eax
+	jnz	.Lbranch
+	sub	$1, %ecx
+	jnz	.Lcalls
+	RET
+.Lcleared:
+	lfence
+	pop	%rbp
+	RET
+SYM_FUNC_END(rkvm_clear_branch_history)
+STACK_FRAME_NON_STANDARD(rkvm_clear_branch_history)
 
 /* Any writable data segment does. */
 .section .rodata, "a"

@@ -42,6 +42,8 @@ pub enum Event {
     HaltPoll,
     /// One came, so that it did not sleep.
     HaltPollSuccess,
+    /// The first-level data cache was emptied before an entry.
+    L1dFlush,
     /// The guest was told that its vCPU is preempted.
     PreemptionReported,
 }
@@ -110,6 +112,7 @@ const VALUES: &[(&str, Kind, Origin)] = &[
         Kind::Events,
         From(Event::FailedEmulation),
     ),
+    ("l1d_flush", Kind::Events, From(Event::L1dFlush)),
     ("hypercalls", Kind::Events, Exits(&[Reason::Vmcall])),
     ("irq_injections", Kind::Events, From(Event::Interrupt)),
     ("nmi_injections", Kind::Events, From(Event::Nmi)),

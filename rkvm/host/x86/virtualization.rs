@@ -18,19 +18,6 @@ pub fn has_vmx() -> bool {
     unsafe { bindings::rkvm_cpu_has_vmx() }
 }
 
-/// Whether a guest that executes from huge pages can stop the processor (CVE-2018-12207), and that is to be
-/// prevented: the kernel was not told `mitigations=off`.
-pub fn avoids_itlb_multihit() -> bool {
-    // SAFETY: reads the boot CPU's bugs and a setting of the kernel.
-    unsafe { bindings::rkvm_avoids_itlb_multihit() }
-}
-
-/// Whether the processor leaks between guest and host unless more is done at exits than this module does.
-pub fn lacks_mitigation() -> bool {
-    // SAFETY: reads the boot CPU's bugs.
-    unsafe { bindings::rkvm_lacks_mitigation() }
-}
-
 /// Puts the current CPU in VMX operation, once.
 ///
 /// `EOPNOTSUPP` without VMX, `EBUSY` if something that the kernel does not know of is using it.
