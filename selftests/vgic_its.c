@@ -120,6 +120,44 @@ TEST(tables_come_back)
 	its_guest_free(&guest);
 }
 
+/* What a restore has read before it fails is forgotten, so that it can be tried again. */
+TEST(tables_that_are_wrong_first)
+{
+	struct its_guest guest = its_guest();
+	uint64_t *device = (void *)(guest.tables + DEVICES - TABLES + DEVICE * 8);
+	uint64_t creadr, right;
+
+	its_map_event(&guest);
+	ASSERT_REPORT(guest.vcpu, MAIN);
+	its_control(&guest, KVM_DEV_ARM_ITS_SAVE_TABLES);
+	creadr = its_get(&guest, CREADR);
+	its_control(&guest, KVM_DEV_ARM_ITS_CTRL_RESET);
+	its_tables_on(&guest);
+	its_set(&guest, CREADR, creadr);
+	its_set(&guest, CWRITER, creadr);
+	right = *device;
+	*device = VALID | 0xffffffff0000 >> 8 << 5 | 7;
+	EXPECT_ERRNO(its_attr(guest.its, KVM_SET_DEVICE_ATTR, KVM_DEV_ARM_VGIC_GRP_CTRL,
+			      KVM_DEV_ARM_ITS_RESTORE_TABLES, NULL), EFAULT);
+	*device = right;
+	its_control(&guest, KVM_DEV_ARM_ITS_RESTORE_TABLES);
+	its_set(&guest, CTLR, 1);
+	EXPECT_EQ(signal_msi(&guest, DEVICE, EVENT), 1);
+	ASSERT_REPORT(guest.vcpu, LPI);
+	its_guest_free(&guest);
+}
+
+/* A device cannot have more events than the ITS says: the command is ignored. */
+TEST(a_device_with_too_many_events)
+{
+	struct its_guest guest = its_guest();
+
+	its_map_event(&guest);
+	its_command(&guest, (uint64_t)DEVICE << 32 | 0x08, 16, VALID | EVENTS);
+	EXPECT_EQ(signal_msi(&guest, DEVICE, EVENT), 1);
+	its_guest_free(&guest);
+}
+
 TEST(its_attributes)
 {
 	struct its_guest guest = its_guest();

@@ -257,8 +257,11 @@ impl Its {
                 table,
                 valid,
             } => {
+                if valid == Valid::Yes && event_bits > Event::BITS {
+                    return None;
+                }
                 self.forget_device(device, gic);
-                if valid == Valid::Yes && event_bits <= Event::BITS {
+                if valid == Valid::Yes {
                     self.add_device(Device {
                         id: device,
                         event_bits,
@@ -474,7 +477,7 @@ impl Its {
     }
 
     /// Forgets all collections.
-    fn forget_collections(&mut self) {
+    pub fn forget_collections(&mut self) {
         self.collections.clear();
         for translation in self.translations.iter_mut() {
             translation.collection = None;

@@ -222,7 +222,10 @@ fn save_collections(around: &mut impl Surroundings) -> Result {
 pub fn restore(around: &mut impl Surroundings) -> Result {
     let result = restore_collections(around).and_then(|()| restore_devices(around));
     if result.is_err() {
-        around.with(|its, gic| its.forget_devices(gic))?;
+        around.with(|its, gic| {
+            its.forget_devices(gic);
+            its.forget_collections();
+        })?;
     }
     result
 }
