@@ -49,6 +49,33 @@ TEST(turned_on_before_it_runs)
 	EXPECT_DONE(other);
 }
 
+/* It begins where it was told, however the VMM comes to run it. */
+TEST(turned_on_and_made_runnable)
+{
+	struct vcpu *first, *other;
+
+	two_vcpus(&first, &other);
+	EXPECT_EQ(call0(first, PSCI_CPU_ON | WIDE, 1, SECOND, 7), 0);
+	EXPECT_OK(vcpu_set_mp_state(other, KVM_MP_STATE_RUNNABLE));
+	EXPECT_REPORT(other, 7);
+	EXPECT_REPORT(other, 0x80000001);
+	EXPECT_DONE(other);
+}
+
+/* The machine goes off before it has begun: a reset makes it begin like any other. */
+TEST(turned_on_and_reset)
+{
+	struct vcpu *first, *other;
+
+	two_vcpus(&first, &other);
+	EXPECT_EQ(call0(first, PSCI_CPU_ON | WIDE, 1, SECOND, 7), 0);
+	call_prepare(first, PSCI_SYSTEM_OFF, 0, 0, 0);
+	ASSERT_RUN(first, KVM_EXIT_SYSTEM_EVENT);
+	EXPECT_OK(vcpu_init(other, FEATURE(PSCI_0_2)));
+	EXPECT_EQ(vcpu_reg(other, REG_X(0)), 0);
+	EXPECT_EQ(vcpu_reg(other, REG_PC), 0);
+}
+
 TEST(processors_that_there_are_not)
 {
 	struct vcpu *first, *other;

@@ -96,7 +96,7 @@ fn init(core: &mut Core, init: &uapi::kvm_vcpu_init) -> Result {
         core.vm.mmu().forget();
     }
     core.reset();
-    core.processor().set_activity(match start {
+    core.processor().reset(match start {
         Start::Now => Activity::Running,
         Start::WhenTurnedOn => Activity::Off,
     });

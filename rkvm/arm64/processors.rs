@@ -116,6 +116,14 @@ impl Processor {
         slot.take()
     }
 
+    /// The VMM has reset it: how it was to begin is forgotten.
+    pub fn reset(&self, activity: Activity) {
+        let mut slot = self.beginning.lock();
+        *slot = None;
+        self.is_turned_on.store(false, Ordering::SeqCst);
+        self.set_activity(activity);
+    }
+
     /// Turns it on, unless it is.
     fn turn_on(&self, beginning: Beginning) -> TurnedOn {
         let mut slot = self.beginning.lock();

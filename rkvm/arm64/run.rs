@@ -121,8 +121,8 @@ impl Core {
     /// go on.
     fn run_once(&mut self) -> Result<Option<UserExit>> {
         match self.processor().activity() {
-            Activity::Running => (),
-            Activity::Starting => self.begin(),
+            // The VMM may have made one run that was about to begin.
+            Activity::Running | Activity::Starting => self.begin(),
             Activity::Off => return self.wait_for_power().map(|()| None),
             Activity::Suspended => return self.wait_for_wakeup().map(Some),
         }
