@@ -161,6 +161,20 @@ TEST(running_before_it_is_initialised)
 	vm_free(vm);
 }
 
+GUEST64(report_twice, "mov x0, #1\n" REPORT "mov x0, #2\n" REPORT);
+
+/* What processors are to their guest does not change once one has run. */
+TEST(a_gic_after_a_vcpu_has_run)
+{
+	struct vcpu *vcpu = GUEST_NEW(report_twice);
+	struct kvm_create_device device = { .type = KVM_DEV_TYPE_ARM_VGIC_V3 };
+
+	ASSERT_REPORT(vcpu, 1);
+	EXPECT_ERRNO(ioctl(vcpu->vm->fd, KVM_CREATE_DEVICE, &device), EBUSY);
+	ASSERT_REPORT(vcpu, 2);
+	guest_free(vcpu);
+}
+
 TEST(lines_that_do_not_exist)
 {
 	struct vm *vm = vm_new(1);

@@ -186,6 +186,8 @@ pub struct Vgic {
     /// The frames have been found to be right, as a vCPU is about to run: the layout does not change any more.
     mapped: SetOnce<Layout>,
     created: AtomicBool,
+    /// A vCPU has run and found that there is none, so that there will be none. Set with the set-up locked.
+    has_run_without: AtomicBool,
     /// The ITSs. Changed with the set-up locked.
     #[pin]
     itss: IrqLock<KVec<Arc<ItsDevice>>>,
@@ -211,6 +213,7 @@ impl Vgic {
                 routes <- IrqLock::new(Routes::new(), static_lock_class!()),
                 mapped: SetOnce::new(),
                 created: AtomicBool::new(false),
+                has_run_without: AtomicBool::new(false),
                 itss <- IrqLock::new(KVec::new(), static_lock_class!()),
                 resamplers <- Resamplers::new(),
             }),
@@ -218,11 +221,14 @@ impl Vgic {
         )
     }
 
-    /// KVM_CREATE_DEVICE of the GIC. `EEXIST` if there is one, `EBUSY` if a vCPU runs.
+    /// KVM_CREATE_DEVICE of the GIC. `EEXIST` if there is one, `EBUSY` if a vCPU runs, or has run.
     pub fn create(&self) -> Result {
         let setup = self.setup.lock();
         if self.is_created() {
             return Err(EEXIST);
+        }
+        if self.has_run_without.load(Ordering::SeqCst) {
+            return Err(EBUSY);
         }
         let _all = Claim::of(&setup.vcpus)?;
         self.created.store(true, Ordering::SeqCst);
@@ -274,8 +280,8 @@ impl Vgic {
 
     /// A vCPU has gone; if the GIC is initialised it keeps the vCPU's place.
     pub fn remove_vcpu(&self, target: &Arc<Target>) {
+        let mut setup = self.setup.lock();
         if !self.is_initialised() {
-            let mut setup = self.setup.lock();
             setup.vcpus.retain(|other| !Arc::ptr_eq(other, target));
         }
     }
@@ -323,10 +329,14 @@ impl Vgic {
     /// A vCPU is about to run. `EBUSY` if there is a controller that is not initialised, `ENXIO` if a frame of it has no
     /// address, `EINVAL` if frames overlap.
     pub fn map(&self) -> Result {
-        if self.mapped.as_ref().is_some() || !self.is_created() {
+        if self.mapped.as_ref().is_some() || self.has_run_without.load(Ordering::SeqCst) {
             return Ok(());
         }
         let setup = self.setup.lock();
+        if !self.is_created() {
+            self.has_run_without.store(true, Ordering::SeqCst);
+            return Ok(());
+        }
         setup.layout.check(setup.vcpus.len())?;
         if !self.is_initialised() {
             return Err(EBUSY);
