@@ -383,3 +383,19 @@ TEST(another_affinity)
 	ppi_line(vcpus[0]->vm, 1, PPI, 1);
 	vgic_guest_free(vgic, vcpus, 2);
 }
+
+/* KVM_IRQ_LINE with level 1 is an edge, whether the line was lowered since the last one or not. */
+TEST(an_edge_without_a_fall_before)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
+
+	ASSERT_REPORT(vcpu, MAIN);
+	vgic_set_dist(vgic, 0xc00 + SPI / 16 * 4, 2 << SPI % 16 * 2);
+	for (int i = 0; i < 3; i++) {
+		spi_line(vcpu->vm, SPI, 1);
+		ASSERT_REPORT(vcpu, SPI);
+		ASSERT_REPORT(vcpu, MAIN);
+	}
+	vgic_guest_free(vgic, &vcpu, 1);
+}

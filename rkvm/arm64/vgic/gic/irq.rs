@@ -180,15 +180,13 @@ impl Irq {
         self.latch || self.trigger == Trigger::Level && self.line
     }
 
-    /// Changes the line. Whether that can make it pending, or take that back.
+    /// Changes the line. Whether that can make it pending, or take that back. As with C KVM each high level is another
+    /// edge: VMMs do not all lower the line in between.
     pub fn set_line(&mut self, level: Level) -> bool {
         let high = level == Level::High;
-        if self.line == high {
-            return false;
-        }
-        self.line = high;
+        let was_high = core::mem::replace(&mut self.line, high);
         match self.trigger {
-            Trigger::Level => true,
+            Trigger::Level => was_high != high,
             Trigger::Edge => {
                 self.latch |= high;
                 high

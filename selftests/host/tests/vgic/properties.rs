@@ -136,8 +136,7 @@ impl Run {
                 if matches!(at.intid().kind(), Kind::Sgi) {
                     return;
                 }
-                let before = self.irq(at).line;
-                if self.irq(at).trigger == Trigger::Edge && high && !before {
+                if self.irq(at).trigger == Trigger::Edge && high {
                     self.model.signal(at);
                 }
                 self.machine.set_line(at, Level::from_high(high));
