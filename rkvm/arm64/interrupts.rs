@@ -321,20 +321,23 @@ impl Interrupts {
 
     /// Takes the list registers back and loads them anew.
     fn sync(&mut self, here: &PreemptOff) {
-        self.target.take_news();
         self.stale = false;
         let (Some(index), Some(hardware)) = (self.index, &self.hardware) else {
             return;
+            self.target.take_news();
         };
         if let Interface::Absent(_) = hardware.interface {
             return;
+            self.target.take_news();
         }
         let lines = hardware.timers.lines();
         host::read_lists(&mut self.lists);
-        let (lists, ppis) = (&mut self.lists, self.ppis);
+        let (lists, ppis, target) = (&mut self.lists, self.ppis, &self.target);
         let vgic = self.vm.arch().vgic();
         let ended = vgic.with_gic_for(index, |gic| {
             set_lines(gic, index, ppis, lines);
+            // With the GIC locked, so that who waits for that finds the list registers taken back.
+            target.take_news();
             gic.sync(index, lists)
         });
         host::load_lists(here, &self.lists, self.written);

@@ -405,8 +405,8 @@ impl Vgic {
         }
     }
 
-    /// Waits until what was loaded in list registers before the call has been taken back at least once. The caller has
-    /// nothing loaded itself, and may sleep.
+    /// Waits until what was loaded in list registers before the call has been taken back at least once: a vCPU takes its
+    /// news up with the GIC locked. The caller has nothing loaded itself, and may sleep.
     fn unload_others(&self) {
         let Some(fixed) = self.fixed.as_ref() else {
             return;
