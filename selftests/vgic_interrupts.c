@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "lib/stats.h"
 #include "lib/vgic.h"
 
 enum { SPI = 40, PPI = 20, MAIN = 0xaaa };
@@ -384,6 +385,42 @@ TEST(another_affinity)
 	vgic_guest_free(vgic, vcpus, 2);
 }
 
+/* The distributor goes off while a line is high, and on again. Meanwhile the guest runs undisturbed. */
+GUEST64(distributor_off_and_on,
+	GIC_ON
+	"mov x0, #1\n" REPORT
+	"mov x1, #0x08000000\n"
+	"str wzr, [x1]\n"
+	IRQS_ON
+	"mov x0, #2\n" REPORT
+	"mov x0, #3\n" REPORT
+	"mov w0, #2\n"
+	"str w0, [x1]\n"
+	"isb\n"
+	"1: mov x0, #0xaaa\n" REPORT
+	"b 1b\n");
+
+TEST(a_line_that_is_high_while_the_distributor_is_off)
+{
+	enum { FEW = 500 };
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(distributor_off_and_on, report_irq, &vcpu, 1), stats;
+
+	if (kvm_is_c())
+		SKIP("C KVM forgets the line");
+	stats = stats_open(vcpu->fd);
+	ASSERT_REPORT(vcpu, 1);
+	spi_line(vcpu->vm, SPI, 1);
+	ASSERT_REPORT(vcpu, 2);
+	ASSERT_REPORT(vcpu, 3);
+	EXPECT_TRUE(stats_value(stats, "exits_interrupt") < FEW);
+	assert_report_again(vcpu, SPI);
+	spi_line(vcpu->vm, SPI, 0);
+	ASSERT_REPORT(vcpu, MAIN);
+	close(stats);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
 /* KVM_IRQ_LINE with level 1 is an edge, whether the line was lowered since the last one or not. */
 TEST(an_edge_without_a_fall_before)
 {
@@ -397,5 +434,23 @@ TEST(an_edge_without_a_fall_before)
 		ASSERT_REPORT(vcpu, SPI);
 		ASSERT_REPORT(vcpu, MAIN);
 	}
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
+/* Urgent interrupts of group 0, which the CPU interface does not let through, fill no list registers. */
+TEST(a_group_that_is_off_is_in_nobodys_way)
+{
+	enum { FIRST = 32, COUNT = 24, LAST = FIRST + COUNT };
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
+
+	ASSERT_REPORT(vcpu, MAIN);
+	vgic_set_dist(vgic, 0x84, ~((1u << COUNT) - 1));
+	vgic_set_dist(vgic, 0x400 + LAST, 0xa0);
+	for (unsigned int i = FIRST; i <= LAST; i++)
+		spi_line(vcpu->vm, i, 1);
+	ASSERT_REPORT(vcpu, LAST);
+	spi_line(vcpu->vm, LAST, 0);
+	ASSERT_REPORT(vcpu, MAIN);
 	vgic_guest_free(vgic, &vcpu, 1);
 }

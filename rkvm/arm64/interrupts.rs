@@ -190,8 +190,9 @@ impl Interrupts {
             let (ppis, lists) = (self.ppis, &mut self.lists);
             let interface = self.vm.arch().vgic().with_gic_for(index, |gic| {
                 set_lines(gic, index, ppis, lines);
-                gic.fill(index, lists);
-                gic.interface_mut(index).map(|registers| *registers)
+                let interface = *gic.interface_mut(index)?;
+                gic.fill(index, lists, || interface.groups());
+                Some(interface)
             })??;
             Some(Resident::enter(here, &interface, self.features))
         });
@@ -323,22 +324,22 @@ impl Interrupts {
     fn sync(&mut self, here: &PreemptOff) {
         self.stale = false;
         let (Some(index), Some(hardware)) = (self.index, &self.hardware) else {
-            return;
             self.target.take_news();
+            return;
         };
         if let Interface::Absent(_) = hardware.interface {
-            return;
             self.target.take_news();
+            return;
         }
         let lines = hardware.timers.lines();
         host::read_lists(&mut self.lists);
         let (lists, ppis, target) = (&mut self.lists, self.ppis, &self.target);
         let vgic = self.vm.arch().vgic();
         let ended = vgic.with_gic_for(index, |gic| {
-            set_lines(gic, index, ppis, lines);
             // With the GIC locked, so that who waits for that finds the list registers taken back.
             target.take_news();
-            gic.sync(index, lists)
+            set_lines(gic, index, ppis, lines);
+            gic.sync(index, lists, host::groups)
         });
         host::load_lists(here, &self.lists, self.written);
         self.written = self.lists.used();
@@ -366,7 +367,7 @@ impl Interrupts {
     /// not reach the host.
     #[inline]
     pub fn end_section(&mut self, here: &PreemptOff) {
-        if self.lists.used() > 0 && host::wants_maintenance() {
+        if self.lists.may_want_maintenance() && host::wants_maintenance() {
             host::silence(here);
             self.stale = true;
         }

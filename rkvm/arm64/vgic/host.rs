@@ -8,7 +8,7 @@
 #![expect(unsafe_code)]
 
 use super::gic::{
-    cpu_interface::{CpuInterface, Features},
+    cpu_interface::{CpuInterface, Features, Groups},
     list_register::{ListRegister, ListRegisters, Requests},
 };
 use crate::{
@@ -156,6 +156,11 @@ pub fn read_lists(lists: &mut ListRegisters) {
     if lists.requests.ended_elsewhere {
         lists.eoi_count = Requests::eoi_count(IchHcrEl2::read());
     }
+}
+
+/// Which groups the interface lets through.
+pub fn groups() -> Groups {
+    Groups::from_vmcr(IchVmcrEl2::read())
 }
 
 /// Writes the list registers in use, empties the others of the first `used_before`, and turns the interface on.

@@ -117,6 +117,28 @@ impl Name {
     }
 }
 
+/// Which groups a CPU interface lets through: ICC_IGRPEN0_EL1 and ICC_IGRPEN1_EL1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Groups {
+    vmcr: u64,
+}
+
+impl Groups {
+    /// From ICH_VMCR_EL2.
+    pub const fn from_vmcr(vmcr: u64) -> Self {
+        Self { vmcr }
+    }
+
+    /// Whether a group is one of them.
+    pub const fn has(self, group: Group) -> bool {
+        let enabled = match group {
+            Group::Zero => vmcr::GROUP0,
+            Group::One => vmcr::GROUP1,
+        };
+        self.vmcr & enabled != 0
+    }
+}
+
 /// The registers of a guest's CPU interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuInterface {
@@ -135,12 +157,13 @@ const CTLR_SIZES: u64 = 0x7 << CTLR_PRIBITS_SHIFT | 0x7 << CTLR_IDBITS_SHIFT;
 impl CpuInterface {
     /// Whether an interrupt is signalled to the processor, unless one of the same or a higher priority is active.
     pub fn lets_through(&self, group: Group, priority: Priority) -> bool {
-        let enabled = match group {
-            Group::Zero => vmcr::GROUP0,
-            Group::One => vmcr::GROUP1,
-        };
         let mask = (self.vmcr >> vmcr::PMR_SHIFT & vmcr::PMR) as u8;
-        self.vmcr & enabled != 0 && priority.raw() < mask
+        self.groups().has(group) && priority.raw() < mask
+    }
+
+    /// The groups that are let through.
+    pub const fn groups(&self) -> Groups {
+        Groups::from_vmcr(self.vmcr)
     }
 
     fn field(&self, shift: u32, mask: u64) -> u64 {

@@ -5,6 +5,7 @@
 //! Source: IHI 0069, ICH_LR<n>_EL2, ICH_HCR_EL2.
 
 use super::{
+    cpu_interface::Groups,
     intid::{Intid, IrqRef},
     irq::{Group, Priority},
 };
@@ -109,6 +110,15 @@ impl ListRegister {
         self.is_done() && self.0 & Self::HARDWARE == 0 && self.0 & Self::MAINTENANCE != 0
     }
 
+    /// Its group.
+    pub fn group(self) -> Group {
+        if self.0 & Self::GROUP1 != 0 {
+            Group::One
+        } else {
+            Group::Zero
+        }
+    }
+
     /// Its priority.
     pub fn priority(self) -> Priority {
         Priority::new((self.0 >> Self::PRIORITY_SHIFT) as u8)
@@ -122,12 +132,18 @@ pub struct Requests {
     pub no_pending: bool,
     /// Active interrupts are left over: when the guest has ended one.
     pub ended_elsewhere: bool,
+    /// Pending interrupts were chosen by these groups: when the guest turns one on or off.
+    pub other_groups: Option<Groups>,
 }
 
 impl Requests {
     const EN: u64 = 1 << 0;
     const LRENPIE: u64 = 1 << 2;
     const NPIE: u64 = 1 << 3;
+    const GROUP0_ENABLED: u64 = 1 << 4;
+    const GROUP0_DISABLED: u64 = 1 << 5;
+    const GROUP1_ENABLED: u64 = 1 << 6;
+    const GROUP1_DISABLED: u64 = 1 << 7;
     const TDIR: u64 = 1 << 14;
     const EOI_COUNT_SHIFT: u32 = 27;
     const EOI_COUNT_MASK: u64 = 0x1f;
@@ -140,6 +156,18 @@ impl Requests {
         }
         if self.ended_elsewhere {
             raw |= Self::LRENPIE | Self::TDIR;
+        }
+        if let Some(groups) = self.other_groups {
+            raw |= if groups.has(Group::Zero) {
+                Self::GROUP0_DISABLED
+            } else {
+                Self::GROUP0_ENABLED
+            };
+            raw |= if groups.has(Group::One) {
+                Self::GROUP1_DISABLED
+            } else {
+                Self::GROUP1_ENABLED
+            };
         }
         raw
     }
@@ -193,6 +221,12 @@ impl ListRegisters {
             raw |= Requests::TDIR;
         }
         raw
+    }
+
+    /// Whether the maintenance interrupt may come.
+    #[inline]
+    pub fn may_want_maintenance(&self) -> bool {
+        self.used > 0 || self.requests.other_groups.is_some()
     }
 
     /// How many there are.

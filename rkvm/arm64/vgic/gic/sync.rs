@@ -4,12 +4,15 @@
 //!
 //! There may be more interrupts than list registers. The most urgent pending one always gets one; then
 //! come active ones, so that the guest's deactivation finds them; then other pending ones. If pending ones are
-//! left over, the maintenance interrupt comes when those that are loaded have been acknowledged. If active ones
-//! are left over, the processor counts the ends of interrupts that it does not find: interrupts end in the
+//! left over, the maintenance interrupt comes when those that are loaded have been acknowledged. Those of a group that
+//! the CPU interface does not let through are not among them: it comes when the guest turns groups on or off, too. If
+//! active ones are left over, the processor counts the ends of interrupts that it does not find: interrupts end in the
 //! order of their priority, the most urgent one first, unless the guest ends them by ICC_DIR_EL1, which then
-//! traps.
+//! traps. It does not count those of LPIs, which have no active state but in list registers, so that they get one
+//! before others, or are forgotten to be active.
 
 use super::{
+    cpu_interface::Groups,
     intid::{IrqRef, Kind, VcpuIndex},
     irq::{Priority, Trigger},
     list_register::{Completion, ListRegister, ListRegisters, Requests, State, MAX},
@@ -46,9 +49,21 @@ impl Ended {
     }
 }
 
-/// The most urgent interrupts of a queue, in order; those of one priority in the order of the queue.
+/// How an interrupt compares with others: the least first.
+type Rank = (Precedence, Priority);
+
+/// What comes before the priority.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Precedence {
+    /// Of an LPI that is active: only in a list register.
+    Lpi,
+    /// Of others.
+    Other,
+}
+
+/// The most urgent interrupts of a queue, in order; those of one rank in the order of the queue.
 struct Urgent {
-    interrupts: [Option<(Priority, IrqRef)>; MAX],
+    interrupts: [Option<(Rank, IrqRef)>; MAX],
     /// How many there are, also beyond the array.
     count: usize,
 }
@@ -62,8 +77,20 @@ impl Urgent {
     }
 
     fn add(&mut self, priority: Priority, at: IrqRef) {
+        self.add_ranked((Precedence::Other, priority), at);
+    }
+
+    fn add_active(&mut self, priority: Priority, at: IrqRef) {
+        let precedence = match at.intid().kind() {
+            Kind::Lpi => Precedence::Lpi,
+            _ => Precedence::Other,
+        };
+        self.add_ranked((precedence, priority), at);
+    }
+
+    fn add_ranked(&mut self, rank: Rank, at: IrqRef) {
         self.count = self.count.saturating_add(1);
-        let mut carried = (priority, at);
+        let mut carried = (rank, at);
         for slot in &mut self.interrupts {
             match slot {
                 Some(there) if there.0 <= carried.0 => (),
@@ -171,8 +198,13 @@ impl Gic {
         ended
     }
 
-    /// Loads the list registers of a vCPU, which are empty.
-    pub fn fill(&mut self, vcpu: VcpuIndex, lists: &mut ListRegisters) {
+    /// Loads the list registers of a vCPU, which are empty. `groups` tells what its CPU interface lets through now.
+    pub fn fill(
+        &mut self,
+        vcpu: VcpuIndex,
+        lists: &mut ListRegisters,
+        groups: impl FnOnce() -> Groups,
+    ) {
         let Some(first) = self.cpus.get(vcpu.get()).map(|cpu| cpu.queue.first()) else {
             return;
         };
@@ -185,11 +217,14 @@ impl Gic {
             }
             return;
         }
+        let groups = groups();
         let (mut pending, mut active) = (Urgent::new(), Urgent::new());
         for at in self.queued(vcpu) {
             match self.irq(at) {
-                Some(irq) if irq.active => active.add(irq.priority, at),
-                Some(irq) if self.forwarding => pending.add(irq.priority, at),
+                Some(irq) if irq.active => active.add_active(irq.priority, at),
+                Some(irq) if self.forwarding && groups.has(irq.group) => {
+                    pending.add(irq.priority, at);
+                }
                 Some(_) | None => (),
             }
         }
@@ -204,10 +239,33 @@ impl Gic {
         lists.requests = Requests {
             no_pending: pending.count > loaded_pending,
             ended_elsewhere: active.count > loaded_active,
+            other_groups: Some(groups),
         };
+        if lists.requests.ended_elsewhere {
+            lists.requests.no_pending |= self.forget_active_lpis(vcpu);
+        }
     }
 
-    /// Puts an interrupt into a list register.
+    /// The processor does not tell of the end of LPIs that are in no list register. Whether one is pending again.
+    fn forget_active_lpis(&mut self, vcpu: VcpuIndex) -> bool {
+        let mut is_pending = false;
+        let mut next = self.cpus.get(vcpu.get()).and_then(|cpu| cpu.queue.first());
+        while let Some(at) = next {
+            let Some(irq) = self.irq_mut(at) else {
+                break;
+            };
+            next = irq.next;
+            if at.intid().kind() == Kind::Lpi && irq.active && !irq.loaded {
+                irq.active = false;
+                is_pending |= irq.is_pending();
+                self.requeue(at);
+            }
+        }
+        is_pending
+    }
+
+    /// Puts an interrupt into a list register, unless it is neither active nor forwarded: an empty one would ask for
+    /// maintenance at once.
     fn load(&mut self, at: IrqRef, lists: &mut ListRegisters) {
         let forwarding = self.forwarding;
         let Some(irq) = self.irq_mut(at) else {
@@ -226,6 +284,9 @@ impl Gic {
             (None, Trigger::Level) => Completion::Maintenance,
             (None, Trigger::Edge) => Completion::Silent,
         };
+        if state == State::default() {
+            return;
+        }
         let register = ListRegister::new(at.intid(), state, irq.priority, irq.group, completion);
         irq.loaded = true;
         if state.pending {
@@ -234,10 +295,15 @@ impl Gic {
         lists.push(at, register);
     }
 
-    /// Takes the list registers back and loads them anew.
-    pub fn sync(&mut self, vcpu: VcpuIndex, lists: &mut ListRegisters) -> Ended {
+    /// Takes the list registers back and loads them anew, as [`Gic::fill`].
+    pub fn sync(
+        &mut self,
+        vcpu: VcpuIndex,
+        lists: &mut ListRegisters,
+        groups: impl FnOnce() -> Groups,
+    ) -> Ended {
         let ended = self.fold(vcpu, lists);
-        self.fill(vcpu, lists);
+        self.fill(vcpu, lists, groups);
         ended
     }
 }

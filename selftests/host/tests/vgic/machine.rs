@@ -2,9 +2,11 @@
 
 //! A guest's processors: the virtual CPU interface works on the list registers as IHI 0069 has it.
 
-use rkvm_host::arm64::vgic::gic::intid::{Intid, IrqRef, VcpuIndex};
+use rkvm_host::arm64::vgic::gic::cpu_interface::Groups;
+use rkvm_host::arm64::vgic::gic::intid::{Intid, IrqRef, Kind, VcpuIndex};
 use rkvm_host::arm64::vgic::gic::irq::Level;
 use rkvm_host::arm64::vgic::gic::list_register::{ListRegister, ListRegisters};
+use rkvm_host::arm64::vgic::gic::sync::Ended;
 use rkvm_host::arm64::vgic::gic::Gic;
 
 const PENDING: u64 = 1 << 62;
@@ -67,8 +69,26 @@ impl Machine {
 
     /// The vCPU exits and enters again.
     pub fn sync(&mut self, index: usize) {
+        let _ = self.sync_ended(index);
+    }
+
+    /// The same, and what the guest has ended.
+    pub fn sync_ended(&mut self, index: usize) -> Ended {
+        let groups = self.groups(index);
         let processor = &mut self.processors[index];
-        let _ = self.gic.sync(processor.index, &mut processor.lists);
+        self.gic
+            .sync(processor.index, &mut processor.lists, || groups)
+    }
+
+    /// The guest writes ICC_IGRPEN0_EL1 (bit 0) and ICC_IGRPEN1_EL1 (bit 1).
+    pub fn set_groups(&mut self, index: usize, groups: u8) {
+        let interface = self.gic.interface_mut(vcpu(index)).unwrap();
+        interface.vmcr = interface.vmcr & !0b11 | u64::from(groups);
+    }
+
+    /// What the guest has on in ICC_IGRPEN0_EL1 and ICC_IGRPEN1_EL1.
+    pub fn groups(&self, index: usize) -> Groups {
+        self.gic.cpu(vcpu(index)).unwrap().interface.groups()
     }
 
     /// The vCPU exits.
@@ -89,6 +109,7 @@ impl Machine {
 
     /// The guest reads ICC_IAR1_EL1.
     pub fn acknowledge(&mut self, index: usize) -> Option<Intid> {
+        let groups = self.groups(index);
         let processor = &mut self.processors[index];
         let running = processor
             .running
@@ -99,6 +120,7 @@ impl Machine {
             .values_mut()
             .iter_mut()
             .filter(|register| register.state().pending && !register.state().active)
+            .filter(|register| groups.has(register.group()))
             .min_by_key(|register| register.priority())
             .filter(|register| u32::from(register.priority().raw()) < running)?;
         let (intid, priority) = (register.intid(), register.priority().raw());
@@ -114,6 +136,7 @@ impl Machine {
         let mut registers = processor.lists.values_mut().iter_mut();
         match registers.find(|register| register.intid() == intid && register.state().active) {
             Some(register) => *register = ListRegister::from_raw(register.raw() & !ACTIVE),
+            None if intid.kind() == Kind::Lpi => (),
             None => processor.lists.eoi_count += 1,
         }
         Some(intid)
@@ -126,6 +149,10 @@ impl Machine {
         lists.values().iter().any(|register| register.has_ended())
             || lists.requests.no_pending && !lists.values().iter().any(pending)
             || lists.requests.ended_elsewhere && lists.eoi_count > 0
+            || lists
+                .requests
+                .other_groups
+                .is_some_and(|groups| groups != self.groups(index))
     }
 
     /// The guest takes interrupts until there are none, with every exit that they lead to.

@@ -5,7 +5,7 @@
 use crate::machine::{vcpu, Machine};
 use proptest::prelude::*;
 use rkvm_host::arm64::vgic::gic::intid::{Intid, IrqRef, Kind};
-use rkvm_host::arm64::vgic::gic::irq::{Irq, Level, Trigger};
+use rkvm_host::arm64::vgic::gic::irq::{Group, Irq, Level, Trigger};
 use rkvm_host::arm64::vgic::gic::sgi::Register;
 use std::collections::HashMap;
 
@@ -28,6 +28,8 @@ enum Op {
     Active(usize, u32, bool),
     Route(u32, u8),
     Forward(bool),
+    Group(usize, u32, bool),
+    Groups(usize, u8),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -46,6 +48,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (cpu.clone(), number.clone(), any::<bool>()).prop_map(|(c, n, e)| Op::Active(c, n, e)),
         1 => (32..40u32, 0..4u8).prop_map(|(n, a)| Op::Route(n, a)),
         1 => any::<bool>().prop_map(Op::Forward),
+        1 => (cpu.clone(), number, any::<bool>()).prop_map(|(c, n, g)| Op::Group(c, n, g)),
+        1 => (cpu, 0..4u8).prop_map(|(c, g)| Op::Groups(c, g)),
     ]
 }
 
@@ -197,6 +201,18 @@ impl Run {
                     .gic
                     .distributor_write(0, 4, if on { 0b10 } else { 0 });
             }
+            Op::Group(index, number, one) => {
+                let at = IrqRef::of(vcpu(index), Intid::new(number));
+                let (offset, bit) = word(number);
+                let others = every_irq()
+                    .filter(|other| *other != at && self.irq(*other).group == Group::One)
+                    .filter(|other| other.owner() == at.owner())
+                    .filter(|other| other.intid().raw() / 32 == number / 32)
+                    .fold(0, |bits, other| bits | 1 << (other.intid().raw() % 32));
+                let value = others | if one { bit } else { 0 };
+                self.write(index, number, 0x80 + offset, 4, value);
+            }
+            Op::Groups(index, groups) => self.machine.set_groups(index, groups),
         }
         self.check();
     }
@@ -205,17 +221,20 @@ impl Run {
     fn check_urgent(&self, index: usize) {
         let lists = &self.machine.processors[index].lists;
         let forwards = self.machine.gic.distributor_read(0, 4) & 0b10 != 0;
+        let groups = self.machine.groups(index);
         let most_urgent = self
             .machine
             .gic
             .queued(vcpu(index))
             .filter(|at| forwards && !self.irq(*at).active)
+            .filter(|at| groups.has(self.irq(*at).group))
             .map(|at| self.irq(at).priority)
             .min();
         let loaded = lists
             .values()
             .iter()
             .filter(|register| register.state().pending && !register.state().active)
+            .filter(|register| groups.has(register.group()))
             .map(|register| register.priority())
             .min();
         assert_eq!(most_urgent, loaded);
@@ -258,6 +277,7 @@ impl Run {
     fn finish(&mut self) {
         for index in 0..VCPUS {
             while self.machine.end(index).is_some() {}
+            self.machine.set_groups(index, 0b11);
         }
         self.machine.open();
         for number in 32..40 {

@@ -6,6 +6,7 @@ use crate::machine::{vcpu, Machine};
 use rkvm_host::arm64::vgic::gic::intid::{Intid, IrqRef};
 use rkvm_host::arm64::vgic::gic::irq::Level;
 use rkvm_host::arm64::vgic::gic::list_register::Requests;
+use rkvm_host::arm64::vgic::gic::lpi::{Pending, Property, Room};
 use rkvm_host::arm64::vgic::gic::sgi::Register;
 
 const SPI: Intid = Intid::new(40);
@@ -83,8 +84,7 @@ fn a_line_that_stays_high_interrupts_again_and_tells_of_its_end() {
         assert_eq!(machine.acknowledge(0), Some(SPI));
         machine.end(0);
         assert!(machine.maintenance(0));
-        let processor = &mut machine.processors[0];
-        let ended = machine.gic.sync(processor.index, &mut processor.lists);
+        let ended = machine.sync_ended(0);
         assert_eq!(ended.iter().collect::<Vec<_>>(), [spi()]);
     }
     machine.set_line(spi(), Level::Low);
@@ -178,6 +178,7 @@ fn an_urgent_interrupt_gets_in_beside_active_ones() {
     let expected = Requests {
         no_pending: false,
         ended_elsewhere: true,
+        other_groups: Some(machine.groups(0)),
     };
     assert_eq!(machine.processors[0].lists.requests, expected);
     assert_eq!(machine.acknowledge(0), Some(Intid::new(41)));
@@ -187,6 +188,74 @@ fn an_urgent_interrupt_gets_in_beside_active_ones() {
     assert!(machine.maintenance(0));
     machine.sync(0);
     assert!(!machine.gic.irq(spi()).unwrap().active);
+}
+
+#[test]
+fn what_is_not_forwarded_is_in_no_list_register() {
+    let mut machine = Machine::new(1, 4);
+    machine.open();
+    machine.gic.distributor_write(0, 4, 0);
+    machine.set_line(spi(), Level::High);
+    machine.sync(0);
+    assert_eq!(machine.processors[0].lists.used(), 0);
+    assert!(!machine.maintenance(0));
+    machine.gic.distributor_write(0, 4, 2);
+    machine.sync(0);
+    assert_eq!(machine.acknowledge(0), Some(SPI));
+}
+
+#[test]
+fn a_group_that_is_off_takes_no_list_register_from_others() {
+    let mut machine = Machine::new(1, 2);
+    machine.open();
+    machine.set_groups(0, 0b10);
+    machine.gic.distributor_write(0x84, 4, !0b111);
+    machine.gic.distributor_write(0x400 + 35, 1, 0xa0);
+    for number in 32..36 {
+        machine.set_line(IrqRef::shared(Intid::new(number)), Level::High);
+    }
+    machine.sync(0);
+    assert_eq!(machine.acknowledge(0), Some(Intid::new(35)));
+    machine.end(0);
+    machine.set_line(IrqRef::shared(Intid::new(35)), Level::Low);
+    machine.sync(0);
+    assert_eq!(machine.acknowledge(0), None);
+    assert!(!machine.maintenance(0));
+    // The guest turns the other group on.
+    machine.set_groups(0, 0b11);
+    assert!(machine.maintenance(0));
+    machine.sync(0);
+    assert_eq!(machine.acknowledge(0), Some(Intid::new(32)));
+}
+
+/// The processor does not count the end of an LPI that is in no list register.
+#[test]
+fn an_lpi_ends_without_a_list_register() {
+    let mut machine = Machine::new(1, 1);
+    let lpi = Intid::new(8192);
+    machine.gic.add_its();
+    let room = Room::new(machine.gic.room_wanted(lpi).unwrap()).unwrap();
+    machine.gic.make_room(room);
+    machine.open();
+    let _ = machine.gic.redistributor_write(vcpu(0), 0, 4, 1);
+    machine.gic.route_lpi(lpi, Some(vcpu(0)));
+    machine.gic.set_property(lpi, Property::from_raw(0xa1));
+    machine.gic.distributor_write(0x400 + 40, 1, 0x80);
+    for _ in 0..3 {
+        assert!(machine.gic.set_lpi_pending(lpi, Pending::Yes));
+        machine.sync(0);
+        assert_eq!(machine.acknowledge(0), Some(lpi));
+        // A more urgent one needs the only list register meanwhile.
+        machine.set_line(spi(), Level::High);
+        machine.sync(0);
+        assert_eq!(machine.acknowledge(0), Some(SPI));
+        machine.set_line(spi(), Level::Low);
+        machine.end(0);
+        machine.sync(0);
+        machine.end(0);
+        machine.sync(0);
+        assert_eq!(machine.gic.queued(vcpu(0)).count(), 0);
+    }
 }
 
 #[test]
