@@ -49,6 +49,7 @@ pub mod time;
 pub mod timer;
 pub mod traps;
 pub mod trng;
+pub mod user_exit;
 pub mod vcpu;
 pub mod vgic;
 mod vm_ioctl;

@@ -36,6 +36,8 @@ macro_rules! plain {
 }
 
 plain!(
+    u8,
+    u16,
     u32,
     u64,
     uapi::kvm_userspace_memory_region,
@@ -48,6 +50,7 @@ plain!(
     uapi::kvm_enable_cap,
     uapi::kvm_create_device,
     uapi::kvm_device_attr,
+    uapi::kvm_debug_exit_arch,
     RoutingEntry,
 );
 

@@ -15,12 +15,13 @@ use crate::{
         processors::Endianness,
         run::FaultInfo,
         stage1::Regime,
+        user_exit::UserExit,
         vcpu::Core,
         vgic::mmio::{Access, Context, Served},
     },
     bus::{Handled, Space},
     host::not_implemented,
-    run_page::{RunPage, UserExit},
+    run_page::RunPage,
     types::Gpa,
 };
 use kernel::prelude::*;

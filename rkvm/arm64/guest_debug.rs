@@ -19,13 +19,13 @@ use crate::{
             role::{Bank, Kept},
         },
         traps::{mdcr, InGuestWorld},
+        user_exit::UserExit,
         vcpu::Core,
     },
     host::bindings::{
         kvm_debug_exit_arch, kvm_guest_debug, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP,
         KVM_GUESTDBG_USE_HW, KVM_GUESTDBG_USE_SW_BP,
     },
-    run_page::UserExit,
 };
 use kernel::prelude::*;
 

@@ -9,23 +9,21 @@ mod hypercall;
 mod memory;
 mod system_register;
 
-use crate::{
-    arm64::{
-        aarch32,
-        counters::Event,
-        enter::{Exit, Left},
-        exception,
-        exit::{Class, Syndrome, WaitIss},
-        loaded::Loaded,
-        mops::{self, MopsIss},
-        registers::*,
-        run::Leave,
-        serror::{judge, Outcome, Ras},
-        timer::{Count, Which},
-        traps::InGuestWorld,
-        vcpu::Core,
-    },
-    run_page::UserExit,
+use crate::arm64::{
+    aarch32,
+    counters::Event,
+    enter::{Exit, Left},
+    exception,
+    exit::{Class, Syndrome, WaitIss},
+    loaded::Loaded,
+    mops::{self, MopsIss},
+    registers::*,
+    run::Leave,
+    serror::{judge, Outcome, Ras},
+    timer::{Count, Which},
+    traps::InGuestWorld,
+    user_exit::UserExit,
+    vcpu::Core,
 };
 
 /// Deals with the exit that has just happened.

@@ -10,10 +10,10 @@ use crate::{
         smccc::{Call, Results, Service},
         timer::{Count, Which},
         trng::{self, Request},
+        user_exit::UserExit,
         vcpu::Core,
     },
     host::arm64::clocks::{self, random_words},
-    run_page::UserExit,
 };
 use kernel::prelude::*;
 

@@ -8,10 +8,10 @@ use crate::{
         processors::{Activity, Endianness},
         psci::{Outcome, SystemEvent},
         smccc::Results,
+        user_exit::UserExit,
         vcpu::Core,
     },
     host::{bindings as uapi, waiter::Woken},
-    run_page::UserExit,
 };
 use kernel::prelude::*;
 

@@ -21,6 +21,7 @@ use crate::{
         sysreg::role::Kept,
         timer::Count,
         traps::{hcr, Identity, InGuestWorld, Stage2},
+        user_exit::UserExit,
         vcpu::Core,
     },
     host::{
@@ -28,7 +29,6 @@ use crate::{
         cpu::{self, handle_pending_work, PreemptOff},
     },
     mmu::{entry::Access, Fault},
-    run_page::UserExit,
     step_log,
     types::Gpa,
 };

@@ -35,7 +35,7 @@ use crate::{
     io_bus::IoView,
     mmu::View,
     request::Kick,
-    run_page::{Reported, RunPage, UserExit},
+    run_page::{Reported, RunPage},
     stats::{Owner, Source},
     uapi::UserAddress,
     vm::Vm,
@@ -150,10 +150,10 @@ impl Vcpu {
     pub fn run(&mut self, page: &RunPage) -> Result {
         self.core.fix()?;
         self.core.interrupts.begin()?;
-        let request = page.request();
+        let immediate_exit = page.immediate_exit();
         self.core.begin_steps();
         self.core.complete(page);
-        let result = (!request.immediate_exit).then(|| self.core.run());
+        let result = (!immediate_exit).then(|| self.core.run());
         self.core.end_steps();
         self.core.report_lines(page);
         self.core.interrupts.finish();
@@ -163,13 +163,13 @@ impl Vcpu {
         };
         match result {
             Ok(exit) => {
-                let Reported { .. } = page.report_exit(&exit);
+                let Reported { .. } = exit.report(page);
                 Ok(())
             }
             Err(error) => {
                 if error == EINTR {
                     self.core.counters.count(Event::SignalExit);
-                    let Reported { .. } = page.report_exit(&UserExit::Interrupted);
+                    let Reported { .. } = page.report_interrupted();
                 }
                 Err(error)
             }

@@ -16,14 +16,14 @@ mod task_switch;
 use crate::{
     bus::Handled,
     host::{cpu::IrqOff, x86::nmi},
-    run_page::{RunPage, UserExit},
+    run_page::RunPage,
     vmx::{
         exit::{ExitReason, IoQualification, Reason},
         field::*,
         run::{drop_injection, Leave},
         vmcs::Loaded,
     },
-    x86::{event::Event, insn::Gpr, port, vcpu::Core, vm_settings::Quirk},
+    x86::{event::Event, insn::Gpr, port, user_exit::UserExit, vcpu::Core, vm_settings::Quirk},
 };
 
 /// The suberrors of KVM_EXIT_INTERNAL_ERROR that this module reports.

@@ -17,7 +17,7 @@ use crate::{
         },
     },
     mmu::{entry::Access, Fault},
-    run_page::{Reported, RunPage, UserExit},
+    run_page::{Reported, RunPage},
     step_log::{self, log_step},
     types::Gpa,
     vmx::{
@@ -35,6 +35,7 @@ use crate::{
         extended_state::ExtendedState,
         machine::{Known, TaskSwitch},
         regs::{rules::PagingState, Cr0, Rflags},
+        user_exit::UserExit,
         vcpu::{Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS, PENDING_SINGLE_STEP},
     },
 };
@@ -100,7 +101,7 @@ impl Core {
     /// guest can go on.
     pub fn run_once(&mut self, fpu: &InGuest<'_>, page: &RunPage) -> Result<Option<Reported>> {
         if let Some(vector) = self.ended.take() {
-            return Ok(Some(page.report_exit(&UserExit::IoapicEoi(vector))));
+            return Ok(Some(UserExit::IoapicEoi(vector).report(page)));
         }
         if self.activity != Activity::Running {
             return self.wait().map(|()| None);
@@ -161,10 +162,11 @@ impl Core {
             }
             Err(error) => {
                 if error != EINTR {
-                    let Reported { .. } = page.report_exit(&UserExit::MemoryFault {
+                    let Reported { .. } = UserExit::MemoryFault {
                         gpa: gpa.frame().base(),
                         size: crate::types::PAGE_SIZE as u64,
-                    });
+                    }
+                    .report(page);
                 }
                 Err(error)
             }
@@ -236,7 +238,7 @@ impl Core {
     pub fn leave_for_vmm(&mut self, loaded: &Loaded, page: &RunPage, exit: &UserExit) -> Leave {
         let rip = self.guest.rip(loaded);
         log_step!("rip {rip:#x}: to the VMM: {exit:x?}\n");
-        Leave::User(page.report_exit(exit))
+        Leave::User(exit.report(page))
     }
 
     /// The innermost scope.

@@ -12,13 +12,13 @@ use crate::{
         KVM_GUESTDBG_INJECT_BP, KVM_GUESTDBG_INJECT_DB, KVM_GUESTDBG_SINGLESTEP,
         KVM_GUESTDBG_USE_HW_BP, KVM_GUESTDBG_USE_SW_BP,
     },
-    run_page::UserExit,
     vmx::{field::*, vmcs::Loaded},
     x86::{
         activity::Activity,
         debug::Breakpoints,
         event::{vector, Event, Kind},
         regs::{reset, Dr6, Dr7, Efer, Rflags},
+        user_exit::UserExit,
         vcpu::{
             Core, ACTIVITY_HLT, BLOCKING_BY_STI_OR_MOV_SS, EXITING_EXCEPTIONS, PENDING_SINGLE_STEP,
         },

@@ -16,7 +16,7 @@ mod translation;
 
 use crate::{
     host::x86::fpu::InGuest,
-    run_page::{Reported, RunPage, UserExit, IO_BYTES},
+    run_page::{Reported, RunPage},
     vmx::field::EXIT_INSTRUCTION_LENGTH,
     x86::{
         counters::Event as Counted,
@@ -31,6 +31,7 @@ use crate::{
             segment::{Segment as SegmentState, SegmentRegister},
             Rflags,
         },
+        user_exit::{UserExit, IO_BYTES},
         vcpu::{Core, Pending},
     },
 };
@@ -174,7 +175,7 @@ impl Core {
                     self.counters.count(Counted::MmioExit);
                 }
                 self.pending = Pending::Emulation;
-                Some(page.report_exit(&exit))
+                Some(exit.report(page))
             }
             Err(stop) => self.stop(page, stop, context),
         }
@@ -183,7 +184,7 @@ impl Core {
     /// `Some` for what the VMM has to see.
     fn stop(&mut self, page: &RunPage, stop: Stop, context: &Context) -> Option<Reported> {
         match stop {
-            Stop::Exit(exit) => return Some(page.report_exit(&exit)),
+            Stop::Exit(exit) => return Some(exit.report(page)),
             Stop::Raise(event) => self.events.raise(event),
             Stop::PageFault(code, address) => {
                 self.guest.cr2 = address;

@@ -3,11 +3,12 @@
 //! RDMSR and WRMSR that the VMM carries out (KVM_CAP_X86_USER_SPACE_MSR).
 
 use crate::{
-    run_page::{Direction, MsrAccess, RunPage, UserExit},
+    run_page::RunPage,
     vmx::{field::EXIT_INSTRUCTION_LENGTH, run::Leave, vmcs::Loaded},
     x86::{
         event::Event,
         insn::Gpr,
+        user_exit::{Direction, MsrAccess, UserExit},
         vcpu::{Core, Pending},
     },
 };

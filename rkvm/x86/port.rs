@@ -5,12 +5,13 @@
 
 use crate::{
     bus::Handled,
-    run_page::{Direction, PortAccess, Reported, RunPage, UserExit},
+    run_page::{Reported, RunPage},
     step_log::log_step,
     vmx::{exit::IoQualification, field::EXIT_INSTRUCTION_LENGTH, vmcs::Loaded},
     x86::{
         devices::Address,
         insn::Gpr,
+        user_exit::{Direction, PortAccess, UserExit},
         vcpu::{Core, Pending},
     },
 };
@@ -78,7 +79,7 @@ pub fn begin(
         count: 1,
     };
     log_step!("rip {rip:#x}: to the VMM: {:x?}\n", UserExit::Io(access));
-    page.report_io(&access)
+    access.report(page)
 }
 
 /// Takes the VMM's answer. The instruction counts as executed unless the VMM has moved RIP meanwhile.

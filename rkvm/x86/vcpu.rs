@@ -9,7 +9,7 @@ use crate::{
     io_bus::IoView,
     mmu::View,
     request::Kick,
-    run_page::{Reported, RunPage, RunRequest, UserExit},
+    run_page::{Reported, RunPage},
     stats::{Owner, Source},
     uapi::UserAddress,
     vm::Vm,
@@ -41,6 +41,7 @@ use crate::{
         port::PortIo,
         pv::Pv,
         regs::{reset, rules::PagingState, Cr4, Efer, Rflags, Xcr0},
+        run_state::{RunReport, RunRequest},
         shared_msrs::{GuestMsrs, InUse},
     },
 };
@@ -166,13 +167,13 @@ impl Vcpu {
     /// would refuse.
     pub fn run(&mut self, page: &RunPage) -> Result {
         let result = self.run_synced(page);
-        let given = sync_regs::give(self, page);
-        result.and(given)
+        sync_regs::give(self, page);
+        result
     }
 
     fn run_synced(&mut self, page: &RunPage) -> Result {
         sync_regs::take(self, page)?;
-        let request = page.request();
+        let request = RunRequest::of(page);
         if !self.core.take_request(&request) {
             return Err(EINVAL);
         }
@@ -200,7 +201,7 @@ impl Vcpu {
         if stepping {
             self.core.end_step();
         }
-        page.report_state(&self.core.report());
+        self.core.report().give(page);
         result
     }
 }
@@ -209,7 +210,7 @@ impl Vcpu {
 fn report_signal(page: &RunPage, result: Result) -> Result {
     result.inspect_err(|error| {
         if *error == EINTR {
-            let Reported { .. } = page.report_exit(&UserExit::Interrupted);
+            let Reported { .. } = page.report_interrupted();
         }
     })
 }
@@ -515,9 +516,9 @@ impl Core {
         result
     }
 
-    fn report(&mut self) -> crate::run_page::RunReport {
+    fn report(&mut self) -> RunReport {
         let loaded = self.load();
-        crate::run_page::RunReport {
+        RunReport {
             ready_for_interrupt_injection: self.has_pics()
                 || self.takes_vmm_interrupt() && self.is_ready_for_interrupt(&loaded),
             interrupt_flag: self.guest.rflags(&loaded).contains(Rflags::IF),

@@ -11,10 +11,10 @@ use crate::{
         psci,
         run::Leave,
         smccc::{filter::Action, Call, Results, Service},
+        user_exit::UserExit,
         vcpu::Core,
     },
     host::bindings as uapi,
-    run_page::UserExit,
 };
 
 /// HVC: the guest goes on after it.

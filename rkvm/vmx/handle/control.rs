@@ -3,7 +3,7 @@
 //! Control registers, debug registers and XCR0.
 
 use crate::{
-    run_page::{RunPage, UserExit},
+    run_page::RunPage,
     vmx::{
         exit::{CrAccess, DrAccess, DrDirection, ExitReason},
         field::*,
@@ -18,6 +18,7 @@ use crate::{
             rules::{self, CodeSegment, GeneralProtection, PagingState, Pdptes},
             Cr0, Cr4, Dr6, Dr7,
         },
+        user_exit::UserExit,
         vcpu::Core,
     },
 };

@@ -3,7 +3,7 @@
 //! EPT violations and misconfigurations.
 
 use crate::{
-    run_page::{RunPage, UserExit},
+    run_page::RunPage,
     types::Gpa,
     vmx::{
         ept::EptViolation,
@@ -15,7 +15,7 @@ use crate::{
         run::{FaultInfo, Leave},
         vmcs::Loaded,
     },
-    x86::{machine::Known, paging::Kind, vcpu::Core},
+    x86::{machine::Known, paging::Kind, user_exit::UserExit, vcpu::Core},
 };
 
 /// The guest's access is not mapped, or not for this kind of access.

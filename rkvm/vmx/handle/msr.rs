@@ -3,7 +3,7 @@
 //! RDMSR and WRMSR.
 
 use crate::{
-    run_page::{Direction, MsrAccess, RunPage},
+    run_page::RunPage,
     vmx::{run::Leave, vmcs::Loaded},
     x86::{
         event::Event,
@@ -19,6 +19,7 @@ use crate::{
             Initiator, Refusal,
         },
         msr_io,
+        user_exit::{Direction, MsrAccess},
         vcpu::Core,
     },
 };

@@ -8,7 +8,10 @@ use crate::{
     host::bindings::KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
     run_page::{Reported, RunPage},
     vmx::{field::*, handle::suberror},
-    x86::{counters::Event as Counted, event::Event, insn, vcpu::Core, vm_settings::Switch},
+    x86::{
+        counters::Event as Counted, event::Event, insn, user_exit::report_internal_error,
+        vcpu::Core, vm_settings::Switch,
+    },
 };
 
 /// The bytes of an instruction, as far as they were read.
@@ -83,7 +86,7 @@ impl Core {
                 interruption,
                 error_code,
             ];
-            return Some(page.report_internal_error(suberror::EMULATION, &data));
+            return Some(report_internal_error(page, suberror::EMULATION, &data));
         }
         let flags = u64::from(KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
         let [first, second] = context.fetched.words();
@@ -97,7 +100,7 @@ impl Core {
             interruption,
             error_code,
         ];
-        Some(page.report_internal_error(suberror::EMULATION, &data))
+        Some(report_internal_error(page, suberror::EMULATION, &data))
     }
 
     /// The delivery of an event needs memory where there is none.
@@ -111,6 +114,6 @@ impl Core {
             loaded.here().cpu().number().into(),
         ];
         drop(loaded);
-        page.report_internal_error(suberror::DELIVERY_EVENT, &data)
+        report_internal_error(page, suberror::DELIVERY_EVENT, &data)
     }
 }

@@ -7,9 +7,13 @@ use super::Stop;
 use crate::{
     bus::Handled,
     host::cpu::PreemptOff,
-    run_page::{Direction, PortAccess, RunPage, UserExit, MMIO_BYTES},
+    run_page::{RunPage, MMIO_BYTES},
     types::Gpa,
-    x86::{devices::Address, vcpu::Core},
+    x86::{
+        devices::Address,
+        user_exit::{Direction, PortAccess, UserExit},
+        vcpu::Core,
+    },
 };
 
 /// The most accesses that one instruction makes, by far.
