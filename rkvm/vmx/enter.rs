@@ -6,20 +6,20 @@
 #![expect(unsafe_code)]
 
 use crate::{
-    host::cpu::IrqOff,
+    host::{cpu::IrqOff, x86::speculation::Exchanged},
     vmx::vmcs::{Launch, Loaded},
     x86::insn::Gpr,
 };
 
 /// The guest's general registers while the host runs, in ModRM order (slot 4, RSP, lives in the VMCS
-/// and is not used here), the stack pointer last written to HOST_RSP, and what the exit writes to IA32_SPEC_CTRL where
-/// the kernel wants it written.
+/// and is not used here), the stack pointer last written to HOST_RSP, and the values of IA32_SPEC_CTRL where the world
+/// switch exchanges them.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct GuestRegisters {
     gpr: [u64; 16],
     host_rsp: u64,
-    spec_ctrl: u64,
+    spec_ctrl: Exchanged,
 }
 
 impl GuestRegisters {
@@ -35,10 +35,10 @@ impl GuestRegisters {
         self.gpr[register.number()] = value;
     }
 
-    /// Sets what IA32_SPEC_CTRL holds while the guest runs.
+    /// Sets what entries and exits write to IA32_SPEC_CTRL, if they do.
     #[inline(always)]
-    pub fn set_spec_ctrl(&mut self, value: u64) {
-        self.spec_ctrl = value;
+    pub fn set_spec_ctrl(&mut self, values: Exchanged) {
+        self.spec_ctrl = values;
     }
 }
 

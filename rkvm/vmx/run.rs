@@ -276,7 +276,9 @@ impl Core {
             self.msrs.spec_ctrl(),
             platform.mitigations.ibrs(),
         );
-        self.guest.registers.set_spec_ctrl(speculation.in_force());
+        if let Some(values) = speculation.exchanged() {
+            self.guest.registers.set_spec_ctrl(values);
+        }
         if let Some(flush) = self.platform().mitigations.l1d_flush() {
             flush.carry_out(&irq_off);
             self.counters.count(Counted::L1dFlush);

@@ -9,7 +9,8 @@
  *
  * General registers are ours to switch, apart from RSP, RIP and RFLAGS, which the VMCS holds. The layout of
  * regs is that of GuestRegisters in rkvm/vmx/enter.rs: sixteen registers as ModRM numbers them (slot 4 is
- * not used here), then the host's stack pointer as the VMCS has it, then what an exit writes to IA32_SPEC_CTRL.
+ * not used here), then the host's stack pointer as the VMCS has it, then the guest's and the host's IA32_SPEC_CTRL,
+ * which are exchanged here where the kernel has legacy IBRS.
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>
@@ -37,9 +38,20 @@
 #define GUEST_R14 112
 #define GUEST_R15 120
 #define HOST_RSP 128
-#define SPEC_CTRL 136
+#define GUEST_SPEC_CTRL 136
+#define HOST_SPEC_CTRL 144
 
 #define VMCS_HOST_RSP 0x6c14
+
+/* Writes one of the two, by its offset from RDI, where the kernel has legacy IBRS. Clobbers RAX, RCX and RDX. */
+.macro WRITE_SPEC_CTRL value
+	ALTERNATIVE "jmp .Lkept\@", "", X86_FEATURE_KERNEL_IBRS
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	mov	\value(%rdi), %eax
+	mov	\value + 4(%rdi), %edx
+	wrmsr
+.Lkept\@:
+.endm
 
 .section .noinstr.text, "ax"
 
@@ -60,6 +72,7 @@ SYM_FUNC_START(rkvm_vmx_enter)
 	jbe	.Lfailed
 	mov	%rsp, HOST_RSP(%rdi)
 1:
+	WRITE_SPEC_CTRL GUEST_SPEC_CTRL
 	/* What the host left in the processor's buffers is not for the guest (MDS and its kin). */
 	ALTERNATIVE "", __stringify(verw rkvm_verw_selector(%rip)), X86_FEATURE_CLEAR_CPU_BUF_VM
 
@@ -130,12 +143,7 @@ SYM_INNER_LABEL_ALIGN(rkvm_vmx_exit, SYM_L_GLOBAL)
 			   X86_FEATURE_RSB_VMEXIT_LITE
 
 	/* Legacy IBRS protects from what was predicted before it was last written, which is thus now. */
-	ALTERNATIVE "jmp .Lno_ibrs", "", X86_FEATURE_KERNEL_IBRS
-	mov	$MSR_IA32_SPEC_CTRL, %ecx
-	mov	SPEC_CTRL(%rdi), %eax
-	mov	SPEC_CTRL + 4(%rdi), %edx
-	wrmsr
-.Lno_ibrs:
+	WRITE_SPEC_CTRL HOST_SPEC_CTRL
 	/* Nor does the guest's branch history choose among the host's predictions. */
 	ALTERNATIVE "", "call rkvm_clear_branch_history", X86_FEATURE_CLEAR_BHB_VMEXIT
 	xor	%eax, %eax
@@ -155,7 +163,10 @@ SYM_INNER_LABEL_ALIGN(rkvm_vmx_exit, SYM_L_GLOBAL)
 /* The instruction failed: nothing was switched, the general registers are the guest's. */
 .Lfailed:
 	pushf
-	pop	%rax
+	pop	%rbx
+	mov	(%rsp), %rdi
+	WRITE_SPEC_CTRL HOST_SPEC_CTRL
+	mov	%rbx, %rax
 	jmp	.Lreturn
 SYM_FUNC_END(rkvm_vmx_enter)
 

@@ -54,12 +54,12 @@ impl L1dFlush {
     }
 }
 
-/// Who writes IA32_SPEC_CTRL at an exit.
+/// How IBRS holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ibrs {
-    /// Nobody has to: what it holds is in force in the host, too.
+    /// For good, once it is on (enhanced IBRS); or the kernel does not use it.
     Lasting,
-    /// The exit: legacy IBRS protects from what was predicted before the last write alone.
+    /// Against what was predicted before its last write (legacy IBRS): every exit writes it.
     WrittenAtExit,
 }
 
@@ -112,7 +112,7 @@ impl Mitigations {
         self.l1d_flush.as_ref()
     }
 
-    /// Who writes IA32_SPEC_CTRL at an exit.
+    /// How IBRS holds.
     #[inline(always)]
     pub fn ibrs(&self) -> Ibrs {
         self.ibrs

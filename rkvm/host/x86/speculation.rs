@@ -5,8 +5,8 @@
 //! IA32_SPEC_CTRL only ever forbids. While a guest runs, what it forbids is added to what the host does: neither is
 //! less safe than it asked for, and where the host forbids as much already (a machine with enhanced IBRS, and a guest
 //! that turns it on) nothing is written at all. Where the kernel writes the register at each of its entries (legacy
-//! IBRS), the exit writes it, too, before anything of the host runs; it then holds what both forbid until the section
-//! ends.
+//! IBRS, which is slow while it is on), the world switch does so at each entry and exit, and the host's IBRS is not in
+//! force in the guest.
 //!
 //! Source: Intel SDM volume 4, table 2-2; volume 2, CPUID leaf 7.
 
@@ -22,12 +22,23 @@ use crate::{
     },
 };
 
-/// The register while a guest runs.
-#[must_use]
-#[derive(Clone, Copy, Debug)]
-pub struct SpecCtrl {
-    host: u64,
+/// What the world switch writes at entries and at exits; its layout is known to `world_switch.S`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Exchanged {
     guest: u64,
+    host: u64,
+}
+
+/// The register during a section.
+#[must_use]
+pub enum SpecCtrl {
+    /// Neither is in need of a write.
+    Unchanged,
+    /// It holds what host and guest forbid; the host's value is kept here.
+    Added { host: u64 },
+    /// The world switch exchanges these.
+    Exchanged(Exchanged),
 }
 
 impl SpecCtrl {
@@ -36,36 +47,38 @@ impl SpecCtrl {
     pub fn enter(_irq_off: &IrqOff<'_>, support: Support, guest: u64, ibrs: Ibrs) -> Self {
         let guest = guest & support.spec_ctrl();
         if guest == 0 && ibrs == Ibrs::Lasting {
-            return Self { host: 0, guest };
+            return Self::Unchanged;
         }
         // SAFETY: reads a variable of this CPU.
         let host = unsafe { bindings::rkvm_spec_ctrl() };
-        let this = Self { host, guest };
-        if this.differs() {
-            // SAFETY: the processor has the register, since it supports a bit of it; the bits are the host's own and
-            // supported ones, and with interrupts off nothing else of the host looks at it until `leave`.
-            unsafe { registers::write_known_msr(IA32_SPEC_CTRL, this.in_force()) };
+        if ibrs == Ibrs::WrittenAtExit {
+            let guest = host & !Support::IBRS | guest;
+            return Self::Exchanged(Exchanged { guest, host });
         }
-        this
+        if host | guest == host {
+            return Self::Unchanged;
+        }
+        // SAFETY: the processor has the register, since it supports a bit of it; the bits are the host's own and
+        // supported ones, and with interrupts off nothing else of the host looks at it until `leave`.
+        unsafe { registers::write_known_msr(IA32_SPEC_CTRL, host | guest) };
+        Self::Added { host }
     }
 
-    /// What the register holds while the guest runs; 0 for whatever the host has there, where no exit writes it.
+    /// What the world switch writes; nothing, unless the kernel has legacy IBRS.
     #[inline(always)]
-    pub fn in_force(self) -> u64 {
-        self.host | self.guest
-    }
-
-    #[inline(always)]
-    fn differs(self) -> bool {
-        self.in_force() != self.host
+    pub fn exchanged(&self) -> Option<Exchanged> {
+        match self {
+            Self::Exchanged(values) => Some(*values),
+            Self::Unchanged | Self::Added { .. } => None,
+        }
     }
 
     /// Puts the host's value back.
     #[inline(always)]
     pub fn leave(self, _irq_off: &IrqOff<'_>) {
-        if self.differs() {
+        if let Self::Added { host } = self {
             // SAFETY: the value is what the kernel has there.
-            unsafe { registers::write_known_msr(IA32_SPEC_CTRL, self.host) };
+            unsafe { registers::write_known_msr(IA32_SPEC_CTRL, host) };
         }
     }
 }

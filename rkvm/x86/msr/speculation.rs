@@ -29,14 +29,16 @@ pub struct Support {
 }
 
 impl Support {
+    /// Of IA32_SPEC_CTRL: indirect branches are not predicted by what less privileged code has done.
+    pub const IBRS: u64 = 1 << 0;
+
     /// By its CPUID.
     pub fn new(has: impl Fn(Feature) -> bool) -> Self {
-        const IBRS: u64 = 1 << 0;
         const STIBP: u64 = 1 << 1;
         const SSBD: u64 = 1 << 2;
         let bit = |feature, bit| if has(feature) { bit } else { 0 };
         Self {
-            spec_ctrl: bit(feature::SPEC_CTRL, IBRS)
+            spec_ctrl: bit(feature::SPEC_CTRL, Self::IBRS)
                 | bit(feature::INTEL_STIBP, STIBP)
                 | bit(feature::SPEC_CTRL_SSBD, SSBD),
             predictor_barrier: has(feature::SPEC_CTRL),
