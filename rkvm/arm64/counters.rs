@@ -5,61 +5,63 @@
 use crate::stats::{Counter, Description, Kind, Name, Owner, Source};
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $event:ident = $name:literal;)*) => {
+    ($($(#[$doc:meta])* $event:ident = $name:literal, $kind:ident;)*) => {
         /// Something that is counted.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Event {
             $($(#[$doc])* $event,)*
         }
 
-        /// The names of all, those of C KVM where it counts the same.
-        const NAMES: &[&str] = &[$($name),*];
+        /// The names of all, those of C KVM where it counts the same, and what they count.
+        const VALUES: &[(&str, Kind)] = &[$(($name, Kind::$kind)),*];
     };
 }
 
 events! {
     /// The guest was left.
-    Exit = "exits";
+    Exit = "exits", Events;
     /// For an interrupt of the host.
-    InterruptExit = "exits_interrupt";
+    InterruptExit = "exits_interrupt", Events;
     /// For a stage-2 fault.
-    FaultExit = "exits_fault";
+    FaultExit = "exits_fault", Events;
     /// For an access to a system register.
-    SystemRegisterExit = "exits_sysreg";
+    SystemRegisterExit = "exits_sysreg", Events;
     /// For HVC or SMC.
-    CallExit = "hvc_exit_stat";
+    CallExit = "hvc_exit_stat", Events;
     /// For WFI.
-    WfiExit = "wfi_exit_stat";
+    WfiExit = "wfi_exit_stat", Events;
     /// For WFE.
-    WfeExit = "wfe_exit_stat";
+    WfeExit = "wfe_exit_stat", Events;
     /// A page was mapped, or one made writable.
-    PageMapped = "pf_fixed";
+    PageMapped = "pf_fixed", Events;
     /// The VMM was asked to carry out an access to memory.
-    MmioExit = "mmio_exit_user";
+    MmioExit = "mmio_exit_user", Events;
     /// A device in the kernel carried one out.
-    MmioInKernel = "mmio_exit_kernel";
+    MmioInKernel = "mmio_exit_kernel", Events;
     /// KVM_RUN ended because of a signal.
-    SignalExit = "signal_exits";
+    SignalExit = "signal_exits", Events;
     /// The processor's translations of the guest were flushed.
-    TlbFlush = "tlb_flush";
+    TlbFlush = "tlb_flush", Events;
     /// The guest's vector registers were loaded.
-    FpuReload = "fpu_reload";
+    FpuReload = "fpu_reload", Events;
     /// The guest's EL1 registers were loaded.
-    Load = "loads";
+    Load = "loads", Events;
     /// EL1 was the guest's; it was entered at least once.
-    Section = "sections";
+    Section = "sections", Events;
     /// A vCPU that waited was woken.
-    HaltWakeup = "halt_wakeup";
+    HaltWakeup = "halt_wakeup", Events;
+    /// Nanoseconds for which it waited.
+    HaltWait = "halt_wait_ns", Nanoseconds;
     /// It looked for an interrupt before it slept.
-    HaltPoll = "halt_attempted_poll";
+    HaltPoll = "halt_attempted_poll", Events;
     /// One came, so that it did not sleep.
-    HaltPollSuccess = "halt_successful_poll";
+    HaltPollSuccess = "halt_successful_poll", Events;
 }
 
 /// The counters of a vCPU.
 pub struct Counters {
     owner: Owner,
-    events: [Counter; NAMES.len()],
+    events: [Counter; VALUES.len()],
 }
 
 impl Counters {
@@ -67,15 +69,21 @@ impl Counters {
     pub fn new(owner: Owner) -> Self {
         Self {
             owner,
-            events: [const { Counter::new() }; NAMES.len()],
+            events: [const { Counter::new() }; VALUES.len()],
         }
     }
 
     /// Counts an event.
     #[inline(always)]
     pub fn count(&self, event: Event) {
+        self.add(event, 1);
+    }
+
+    /// Counts it more than once.
+    #[inline(always)]
+    pub fn add(&self, event: Event, amount: u64) {
         if let Some(counter) = self.events.get(event as usize) {
-            counter.count();
+            counter.add(amount);
         }
     }
 }
@@ -86,15 +94,12 @@ impl Source for Counters {
     }
 
     fn count(&self) -> usize {
-        NAMES.len()
+        VALUES.len()
     }
 
     fn description(&self, number: usize) -> Option<Description> {
-        let name = NAMES.get(number)?;
-        Some(Description {
-            name,
-            kind: Kind::Events,
-        })
+        let (name, kind) = *VALUES.get(number)?;
+        Some(Description { name, kind })
     }
 
     fn value(&self, number: usize) -> u64 {

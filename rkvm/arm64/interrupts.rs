@@ -486,13 +486,13 @@ impl Interrupts {
     }
 
     /// Sleeps until there is an interrupt for the guest, or its virtual counter is at `until`, or `other` is true, which
-    /// is to be made so before the vCPU is roused. Whether looking for one was of use. `EINTR` if the thread has a
-    /// signal.
+    /// is to be made so before the vCPU is roused. For how many nanoseconds, and whether looking for one was of use.
+    /// `EINTR` if the thread has a signal.
     pub fn sleep(
         &mut self,
         until: Option<Count>,
         mut other: impl FnMut() -> bool,
-    ) -> Result<Looked> {
+    ) -> Result<(u64, Looked)> {
         let mut wait = Wait::begin(&self.poll, self.vm.longest_poll());
         while !self.has_interrupt() && !other() {
             let left = self.left(until);
@@ -505,8 +505,7 @@ impl Interrupts {
                 return Err(EINTR);
             }
         }
-        let (_, looked) = wait.end(&mut self.poll);
-        Ok(looked)
+        Ok(wait.end(&mut self.poll))
     }
 }
 

@@ -293,7 +293,8 @@ impl Core {
     /// WFI: sleeps until there is an interrupt for the guest, or its virtual counter is there. `EINTR` if the thread
     /// has a signal.
     pub fn wait(&mut self, until: Option<Count>) -> Result {
-        let looked = self.interrupts.sleep(until, || false)?;
+        let (waited, looked) = self.interrupts.sleep(until, || false)?;
+        self.counters.add(Event::HaltWait, waited);
         self.counters.count(Event::HaltWakeup);
         match looked {
             Looked::Not => (),
