@@ -88,14 +88,14 @@ void rkvm_sleep(void);
 bool rkvm_sleep_for(u64 ns);
 u64 rkvm_now(void);
 u64 rkvm_run_delay(void);
-void rkvm_timer_init(struct hrtimer *timer, enum hrtimer_restart (*handler)(struct hrtimer *));
-void rkvm_timer_start(struct hrtimer *timer, u64 at);
-void rkvm_timer_cancel(struct hrtimer *timer);
 int rkvm_eventfd_listen(struct file *file, wait_queue_func_t wake, wait_queue_entry_t *entry);
 
 #ifdef CONFIG_X86_64
 /* rkvm/host/helpers_x86.c */
 
+void rkvm_timer_init(struct hrtimer *timer, enum hrtimer_restart (*handler)(struct hrtimer *));
+void rkvm_timer_start(struct hrtimer *timer, u64 at);
+void rkvm_timer_cancel(struct hrtimer *timer);
 bool rkvm_cpu_has_vmx(void);
 bool rkvm_fpu_needs_reload(void);
 void rkvm_fpu_legacy(const struct fpu_guest *fpu, void *image);

@@ -65,8 +65,8 @@ pub use vm_state::VmState;
 
 /// Pages of its own that a vCPU shares with its VMM: kvm_run.
 pub const OWN_RUN_PAGES: usize = 1;
-/// Memory slots of a VM.
-pub const MEMORY_SLOTS: u32 = crate::memslot::MAX_SLOTS;
+/// Memory slots of a VM (`KVM_CAP_NR_MEMSLOTS`), as C KVM has it.
+pub const MEMORY_SLOTS: u32 = i16::MAX as u32;
 /// vCPUs of a VM: as many as C KVM allows with a GICv3.
 pub const MAX_VCPUS: usize = 512;
 /// One more than the largest vCPU id.

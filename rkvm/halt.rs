@@ -5,8 +5,8 @@
 use crate::{
     halt_poll::HaltPoll,
     host::{
+        clock::now,
         idle::is_otherwise_idle,
-        timer::now,
         waiter::{Waiter, Woken},
     },
 };

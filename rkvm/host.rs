@@ -2,10 +2,11 @@
 
 //! Every call into the kernel that the kernel crate has no abstraction for.
 //!
-//! The files here are the only generic code that may use `unsafe`; each wraps one kernel facility in a
-//! type whose safe methods cannot be misused. Nothing here knows what a guest is.
+//! Each file wraps one kernel facility in a type whose safe methods cannot be misused. Nothing here knows what a
+//! guest is.
 
 pub mod bindings;
+pub mod clock;
 pub mod cpu;
 pub mod device;
 pub mod eventfd;
@@ -18,7 +19,6 @@ pub mod page;
 pub mod process;
 pub mod published;
 pub mod signal;
-pub mod timer;
 pub mod user_memory;
 pub mod user_page;
 pub mod waiter;
@@ -31,12 +31,6 @@ pub mod symbols;
 pub mod x86;
 
 use kernel::error::Error;
-
-/// `ENOSYS`: nothing here can carry it out.
-#[cfg(CONFIG_ARM64)]
-pub fn not_implemented() -> Error {
-    Error::from_errno(-(kernel::bindings::ENOSYS as i32))
-}
 
 /// `EOPNOTSUPP`: the machine lacks what is needed.
 pub fn not_supported() -> Error {

@@ -19,7 +19,6 @@ use crate::{
         published::{Published, Reader},
     },
     ioeventfd::{Doorbell, Doorbells, Flags, Request},
-    types::Gpa,
 };
 use kernel::{
     prelude::*,
@@ -67,16 +66,16 @@ impl Snapshot {
         }
     }
 
-    /// The guest writes.
+    /// The guest writes `data`, or something that is not known.
     #[inline]
-    fn write(&self, space: Space, address: u64, data: &[u8]) -> Handled {
+    fn write(&self, space: Space, address: u64, data: Option<&[u8]>) -> Handled {
         let devices = self.devices(space);
         if let Some(eventfd) = devices.doorbells.find(address, data) {
             eventfd.signal();
             return Handled::Yes;
         }
-        match &self.ring {
-            Some(ring) if devices.zones.contain(address, data.len()) => {
+        match (&self.ring, data) {
+            (Some(ring), Some(data)) if devices.zones.contain(address, data.len()) => {
                 match ring.push(space, address, data) {
                     Pushed::Done => Handled::Yes,
                     Pushed::Full => Handled::No,
@@ -198,25 +197,16 @@ impl IoView {
     }
 
     /// The guest writes `data`, at most 8 bytes: signals the eventfd that waits for it, or puts it into the
-    /// ring.
+    /// ring. Without `data`, its size and value are not known: signals the eventfd that does not mind.
     #[inline]
-    pub fn write(&mut self, here: &PreemptOff, space: Space, address: u64, data: &[u8]) -> Handled {
+    pub fn write(
+        &mut self,
+        here: &PreemptOff,
+        space: Space,
+        address: u64,
+        data: Option<&[u8]>,
+    ) -> Handled {
         self.0
             .read(here, |snapshot| snapshot.write(space, address, data))
-    }
-
-    /// The guest writes something, whose size and value are not known: signals the eventfd that does not
-    /// mind.
-    #[inline]
-    pub fn write_any_length(&mut self, here: &PreemptOff, gpa: Gpa) -> Handled {
-        self.0.read(here, |snapshot| {
-            match snapshot.memory.doorbells.find_any_length(gpa.raw()) {
-                Some(eventfd) => {
-                    eventfd.signal();
-                    Handled::Yes
-                }
-                None => Handled::No,
-            }
-        })
     }
 }

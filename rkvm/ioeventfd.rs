@@ -74,11 +74,12 @@ impl Filter {
         lengths && values
     }
 
-    /// Whether a write of `data` is waited for.
-    fn accepts(self, data: &[u8]) -> bool {
-        match self.length {
-            Length::Any => true,
-            Length::Bytes(length) => {
+    /// Whether a write is waited for, of `data` or of nobody knows what.
+    fn accepts(self, data: Option<&[u8]>) -> bool {
+        match (self.length, data) {
+            (Length::Any, _) => true,
+            (Length::Bytes(_), None) => false,
+            (Length::Bytes(length), Some(data)) => {
                 data.len() == usize::from(length)
                     && match self.value {
                         Value::Any => true,
@@ -187,21 +188,12 @@ impl<E: Clone> Doorbells<E> {
         Ok(Self(table))
     }
 
-    /// Whom a write signals.
+    /// Whom a write of `data` signals; without `data`, whom every write does, whatever its size and value.
     #[inline]
-    pub fn find(&self, address: u64, data: &[u8]) -> Option<&E> {
+    pub fn find(&self, address: u64, data: Option<&[u8]>) -> Option<&E> {
         self.0
             .at(address)
             .find(|target| target.filter.accepts(data))
-            .map(|target| &target.signal)
-    }
-
-    /// Whom every write to the address signals, whatever its size and value.
-    #[inline]
-    pub fn find_any_length(&self, address: u64) -> Option<&E> {
-        self.0
-            .at(address)
-            .find(|target| target.filter.length == Length::Any)
             .map(|target| &target.signal)
     }
 }

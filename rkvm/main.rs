@@ -13,13 +13,6 @@
     unreachable_pub,
     reason = "the host tests compile the pure files as public modules of another crate"
 )]
-#![cfg_attr(
-    CONFIG_ARM64,
-    expect(
-        dead_code,
-        reason = "generic files have what x86 alone uses: ports, writes of any length, guest memory in handlers"
-    )
-)]
 
 use host::{
     device::{Minor, Registration},

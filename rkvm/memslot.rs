@@ -14,17 +14,9 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use crate::arch::MEMORY_SLOTS;
 use crate::dirty_log::{DirtyLog, Initial};
 use crate::types::{Gfn, Gpa, Hva, PAGE_SHIFT};
-
-/// Slots that C KVM keeps for itself: on x86 for what it once asked of the VMM.
-const RESERVED_SLOTS: u32 = if cfg!(CONFIG_ARM64) { 0 } else { 3 };
-
-/// The number of slots that a VM can have (`KVM_CAP_NR_MEMSLOTS`), as C KVM has it.
-///
-/// A slot number has the address space in its upper 16 bits. Only address space 0 exists here, so
-/// the numbers of others are refused together with those that are too large.
-pub const MAX_SLOTS: u32 = i16::MAX as u32 - RESERVED_SLOTS;
 
 /// The most pages that a slot can have, so that a bit in its dirty log has a 31-bit number.
 pub const MAX_SLOT_PAGES: u64 = (1 << 31) - 1;
@@ -85,7 +77,8 @@ impl Slot {
         let wraps = gpa.checked_add(region.memory_size).is_none()
             || hva.checked_add(region.memory_size).is_none();
         if region.flags & !SlotFlags::VALID_MASK != 0
-            || region.slot >= MAX_SLOTS
+            // With another address space than 0 in its upper 16 bits, a number is too large as well.
+            || region.slot >= MEMORY_SLOTS
             || pages > MAX_SLOT_PAGES
             || !aligned
             || wraps

@@ -20,7 +20,7 @@ use kernel::{mm::virt::VmaNew, prelude::*};
 
 const _: () = assert!(size_of::<uapi::kvm_run>() <= PAGE_SIZE);
 
-/// A member of `struct kvm_run`, made by [`member!`].
+/// A member of `struct kvm_run`, made by [`member!`], or something behind it in its page.
 pub struct Member<T> {
     offset: usize,
     value: PhantomData<T>,
@@ -35,15 +35,11 @@ impl<T> Clone for Member<T> {
 impl<T> Copy for Member<T> {}
 
 impl<T: Plain> Member<T> {
-    /// The `T` at `offset`. `_kind` tells the compiler that this is what it is.
-    ///
-    /// # Panics
-    ///
-    /// If it does not lie in `struct kvm_run`, aligned; [`member!`] has the compiler find out.
+    /// The `T` at `offset` of the page; `_kind` tells the compiler that this is what it is. For constants:
+    /// compilation fails if it is not within the page, or not aligned.
     pub const fn new(offset: usize, _kind: fn(*const uapi::kvm_run) -> *const T) -> Self {
-        assert!(offset <= size_of::<uapi::kvm_run>() - size_of::<T>());
-        assert!(offset % align_of::<T>() == 0);
-        assert!(align_of::<T>() <= align_of::<uapi::kvm_run>());
+        assert!(size_of::<T>() <= PAGE_SIZE && offset <= PAGE_SIZE - size_of::<T>());
+        assert!(align_of::<T>() <= PAGE_SIZE && offset % align_of::<T>() == 0);
         Self {
             offset,
             value: PhantomData,
@@ -144,20 +140,6 @@ impl RunPage {
     pub fn set<T: Plain>(&self, member: Member<T>, value: T) {
         // SAFETY: the page is allocated and has an aligned `T` there.
         unsafe { self.at(member.offset).cast::<T>().write_volatile(value) };
-    }
-
-    /// Reads a byte of the first page, which may lie behind `struct kvm_run`. Offsets beyond its end begin anew.
-    #[inline]
-    pub fn get_byte(&self, offset: usize) -> u8 {
-        // SAFETY: the page is allocated and has this byte.
-        unsafe { self.at(offset % PAGE_SIZE).read_volatile() }
-    }
-
-    /// Writes a byte, as [`RunPage::get_byte`] reads one.
-    #[inline]
-    pub fn set_byte(&self, offset: usize, value: u8) {
-        // SAFETY: the page is allocated and has this byte.
-        unsafe { self.at(offset % PAGE_SIZE).write_volatile(value) };
     }
 
     fn at(&self, offset: usize) -> *mut u8 {

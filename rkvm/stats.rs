@@ -18,12 +18,6 @@ impl Counter {
         Self(AtomicU64::new(0))
     }
 
-    /// Adds 1.
-    #[inline(always)]
-    pub fn count(&self) {
-        self.add(1);
-    }
-
     /// Adds `amount`. There is one writer, so that no locked operation is needed.
     #[inline(always)]
     pub fn add(&self, amount: u64) {

@@ -21,6 +21,7 @@ macro_rules! position {
         #[repr(transparent)]
         pub struct $name(u64);
 
+        #[allow(dead_code, reason = "all have the same, and not each of them is asked for it")]
         impl $name {
             /// Wraps a raw byte address or frame number.
             pub const fn new(raw: u64) -> Self {
@@ -50,6 +51,7 @@ macro_rules! address {
             $name
         }
 
+        #[allow(dead_code, reason = "all have the same, and not each of them is asked for it")]
         impl $name {
             /// The offset within the base page.
             pub const fn page_offset(self) -> u64 {
@@ -79,6 +81,7 @@ macro_rules! frame {
             }
         }
 
+        #[allow(dead_code, reason = "all have the same, and not each of them is asked for it")]
         impl $address {
             /// The frame that the address lies in.
             pub const fn frame(self) -> $name {

@@ -163,11 +163,6 @@ impl UserAddress {
         UserSlice::new(UserPtr::from_addr(self.0), bytes)
     }
 
-    /// The argument itself, where it is a number.
-    pub fn raw(self) -> usize {
-        self.0
-    }
-
     /// Copies a value in. `EFAULT` if the memory is not readable.
     pub fn read<T: Plain>(self) -> Result<T> {
         Ok(self.slice(size_of::<T>()).reader().read::<Bytes<T>>()?.0)
@@ -218,5 +213,12 @@ impl UserAddress {
             writer.write(Bytes::of(value))?;
         }
         Ok(())
+    }
+}
+
+/// Where the argument is a number.
+impl From<UserAddress> for usize {
+    fn from(argument: UserAddress) -> Self {
+        argument.0
     }
 }

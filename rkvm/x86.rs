@@ -59,8 +59,8 @@ pub use vm_state::VmState;
 
 /// Pages of its own that a vCPU shares with its VMM: kvm_run, and one that VMMs expect for port I/O.
 pub const OWN_RUN_PAGES: usize = 2;
-/// Memory slots of a VM.
-pub const MEMORY_SLOTS: u32 = crate::memslot::MAX_SLOTS;
+/// Memory slots of a VM (`KVM_CAP_NR_MEMSLOTS`), as C KVM has it, which keeps three for what it once asked of the VMM.
+pub const MEMORY_SLOTS: u32 = i16::MAX as u32 - 3;
 /// vCPUs of a VM: as many as have xAPIC or x2APIC ids below 255 and some.
 pub const MAX_VCPUS: usize = 1024;
 /// One more than the largest vCPU id.

@@ -20,7 +20,7 @@ use crate::{
         vgic::mmio::{Access, Context, Served},
     },
     bus::{Handled, Space},
-    host::not_implemented,
+    host::arm64::not_implemented,
     run_page::RunPage,
     types::Gpa,
 };
@@ -78,7 +78,8 @@ impl Core {
         }
         let data = access.stored(self.regs.get(access.register));
         let data = data.get(..access.bytes).unwrap_or(&data);
-        self.io.write(loaded.here(), Space::Memory, gpa.raw(), data)
+        self.io
+            .write(loaded.here(), Space::Memory, gpa.raw(), Some(data))
     }
 
     /// The exit by which the VMM is to carry an access out.

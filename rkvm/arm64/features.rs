@@ -46,14 +46,11 @@ pub enum Start {
     WhenTurnedOn,
 }
 
-/// The features of a vCPU. All vCPUs of a VM have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The features of a vCPU; none by default, which is the least that it can have. All vCPUs of a VM have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features(u32);
 
 impl Features {
-    /// None: the least that a vCPU can have.
-    pub const NONE: Self = Self(0);
-
     /// All that a vCPU can have where its processor has these.
     pub const fn available(signing: PointerAuthentication, vectors: ScalableVectors) -> Self {
         let signing = match signing {

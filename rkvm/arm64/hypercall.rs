@@ -13,7 +13,10 @@ use crate::{
         user_exit::UserExit,
         vcpu::Core,
     },
-    host::arm64::clocks::{self, random_words},
+    host::{
+        arm64::clocks::{self, random_words},
+        clock,
+    },
 };
 use kernel::prelude::*;
 
@@ -72,7 +75,7 @@ impl Core {
 
     /// PV_TIME_ST.
     fn start_stolen_time(&mut self) -> Results {
-        let (results, place) = self.stolen.start(clocks::run_delay());
+        let (results, place) = self.stolen.start(clock::run_delay());
         if let Some(place) = place {
             // A VMM that has taken the memory away since has to live with it.
             let _ = self.view.write(self.vm.mmu(), place, &[0; pv_time::BYTES]);
@@ -85,7 +88,7 @@ impl Core {
         if self.stolen.place().is_none() {
             return;
         }
-        if let Some(addition) = self.stolen.advance(clocks::run_delay()) {
+        if let Some(addition) = self.stolen.advance(clock::run_delay()) {
             // As above.
             let _ = self.add_stolen_time(addition);
         }

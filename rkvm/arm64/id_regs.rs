@@ -65,7 +65,6 @@ mod at {
     pub(super) const PFR0_AMU: u32 = 44;
     pub(super) const PFR0_CSV2: u32 = 56;
     pub(super) const PFR0_CSV3: u32 = 60;
-    pub(super) const PFR1_SSBS: u32 = 4;
     pub(super) const PFR1_MPAM_FRAC: u32 = 16;
     pub(super) const DFR0_DEBUG: u32 = 0;
     pub(super) const DFR0_PMU: u32 = 8;
@@ -159,11 +158,6 @@ impl HostIds {
     /// What is known of weaknesses in speculation.
     pub fn speculation(&self) -> &Speculation {
         &self.speculation
-    }
-
-    /// Whether guests can say for themselves whether loads pass stores that they depend on: PSTATE.SSBS.
-    pub fn has_ssbs(&self) -> bool {
-        value(self.get(name::ID_AA64PFR1_EL1), at::PFR1_SSBS) != 0
     }
 
     /// What a guest sees of a register if its VMM takes nothing away: the most that it can have.

@@ -5,8 +5,8 @@
 //! Source: Arm, "Cache Speculation Side-channels" and "Spectre-BHB"; "SMC Calling Convention" (DEN0028), 7.4 to 7.6;
 //! Linux, Documentation/virt/kvm/arm/fw-pseudo-registers.rst.
 
-/// What is known of the host's processors, and what the world switch does.
-#[derive(Clone, Copy, Debug)]
+/// What is known of the host's processors, and what the world switch does. By default there is no weakness.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     /// A processor lets one context train another's branch predictors (Spectre v2).
     pub weak_targets: bool,
@@ -50,13 +50,6 @@ pub struct Speculation {
 }
 
 impl Speculation {
-    /// A machine without weaknesses.
-    pub const SAFE: Self = Self {
-        targets: Protection::NotNeeded,
-        history: Protection::NotNeeded,
-        stores: Protection::NotNeeded,
-    };
-
     /// From the facts.
     pub const fn new(facts: &Facts) -> Self {
         let targets = match (facts.weak_targets, facts.targets_cleared) {

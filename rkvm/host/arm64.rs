@@ -10,3 +10,10 @@ pub mod features;
 pub mod guest_irqs;
 pub mod neon;
 pub mod speculation;
+
+use kernel::error::Error;
+
+/// `ENOSYS`: nothing here can carry it out.
+pub fn not_implemented() -> Error {
+    Error::from_errno(-(kernel::bindings::ENOSYS as i32))
+}

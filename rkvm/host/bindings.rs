@@ -19,13 +19,12 @@
     unsafe_op_in_unsafe_fn
 )]
 
-#[cfg(CONFIG_X86_64)]
-use kernel::bindings::fpstate;
 use kernel::bindings::{
-    file, file_operations, hrtimer, hrtimer_restart, lock_class_key, mm_struct, mmu_notifier,
-    mmu_notifier_ops, mutex, page, raw_spinlock_t, rcuwait, sigset_t, wait_queue_entry_t,
-    wait_queue_func_t,
+    file, file_operations, lock_class_key, mm_struct, mmu_notifier, mmu_notifier_ops, mutex, page,
+    raw_spinlock_t, rcuwait, sigset_t, wait_queue_entry_t, wait_queue_func_t,
 };
+#[cfg(CONFIG_X86_64)]
+use kernel::bindings::{fpstate, hrtimer, hrtimer_restart};
 #[cfg(CONFIG_ARM64)]
 use kernel::bindings::{user_fpsimd_state, user_pt_regs};
 

@@ -444,21 +444,6 @@ u64 rkvm_now(void)
 	return ktime_get_ns();
 }
 
-void rkvm_timer_init(struct hrtimer *timer, enum hrtimer_restart (*handler)(struct hrtimer *))
-{
-	hrtimer_setup(timer, handler, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
-}
-
-void rkvm_timer_start(struct hrtimer *timer, u64 at)
-{
-	hrtimer_start(timer, ns_to_ktime(min_t(u64, at, KTIME_MAX)), HRTIMER_MODE_ABS_HARD);
-}
-
-void rkvm_timer_cancel(struct hrtimer *timer)
-{
-	hrtimer_cancel(timer);
-}
-
 struct rkvm_poll {
 	poll_table table;
 	wait_queue_entry_t *entry;

@@ -5,6 +5,7 @@
  */
 
 #include <linux/cpumask.h>
+#include <linux/hrtimer.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/percpu.h>
@@ -299,4 +300,19 @@ void rkvm_read_clocks(u64 *tsc, u64 *boot, u64 *real)
 bool rkvm_tsc_is_stable(void)
 {
 	return tsc_khz && !check_tsc_unstable();
+}
+
+void rkvm_timer_init(struct hrtimer *timer, enum hrtimer_restart (*handler)(struct hrtimer *))
+{
+	hrtimer_setup(timer, handler, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
+}
+
+void rkvm_timer_start(struct hrtimer *timer, u64 at)
+{
+	hrtimer_start(timer, ns_to_ktime(min_t(u64, at, KTIME_MAX)), HRTIMER_MODE_ABS_HARD);
+}
+
+void rkvm_timer_cancel(struct hrtimer *timer)
+{
+	hrtimer_cancel(timer);
 }

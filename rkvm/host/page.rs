@@ -63,14 +63,6 @@ impl KernelPage {
         unsafe { self.0.cast().as_ref() }
     }
 
-    /// Writes `bytes` at the start of the page, which nothing else uses yet.
-    pub fn fill(&mut self, bytes: &[u8; PAGE_SIZE]) {
-        // SAFETY: the page is exclusively borrowed and as long as the array.
-        unsafe {
-            core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.as_ptr(), PAGE_SIZE);
-        }
-    }
-
     /// Gives up ownership; the page is freed by [`KernelPage::from_hpa`] and a drop.
     pub fn into_hpa(self) -> Hpa {
         let hpa = self.hpa();
@@ -104,13 +96,6 @@ impl Drop for KernelPage {
         // SAFETY: the value owns the page.
         unsafe { bindings::rkvm_page_free(self.0.as_ptr().cast()) };
     }
-}
-
-/// The physical address of an object on the kernel's heap, which lies in the direct map; it is contiguous there.
-pub fn heap_hpa<T>(object: &KBox<T>) -> Hpa {
-    let start: *const T = &**object;
-    // SAFETY: an address computation; the heap lies in the direct map.
-    Hpa::new(unsafe { bindings::rkvm_virt_to_phys(start.cast()) })
 }
 
 /// The kernel's address of physical memory in the direct map.

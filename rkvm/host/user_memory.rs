@@ -8,7 +8,6 @@
 use super::bindings;
 use crate::types::Hva;
 use kernel::{
-    error::to_result,
     prelude::*,
     uaccess::{UserPtr, UserSlice},
 };
@@ -41,16 +40,6 @@ fn read_two_words(hva: Hva, data: &mut [u8]) -> Result {
     Ok(())
 }
 
-/// Reads 4 bytes at once; sleeps. `EFAULT` if the memory is not readable.
-pub fn read_u32(hva: Hva) -> Result<u32> {
-    let mut value = 0;
-    // SAFETY: any address may be passed; `value` is valid for the result.
-    match unsafe { bindings::rkvm_get_user_u32(hva.raw(), &mut value) } {
-        0 => Ok(value),
-        _ => Err(EFAULT),
-    }
-}
-
 /// Reads 8 bytes at once; sleeps. `EFAULT` if the memory is not readable.
 pub fn read_u64(hva: Hva) -> Result<u64> {
     let mut value = 0;
@@ -64,18 +53,4 @@ pub fn read_u64(hva: Hva) -> Result<u64> {
 /// Writes; sleeps. `EFAULT` if the memory is not writable.
 pub fn write(hva: Hva, data: &[u8]) -> Result {
     slice(hva, data.len()).writer().write_slice(data)
-}
-
-/// Reads a byte without sleeping. `EFAULT` if it is not present.
-pub fn read_u8_present(hva: Hva) -> Result<u8> {
-    let mut value = 0;
-    // SAFETY: any address may be passed; `value` is valid for the result.
-    to_result(unsafe { bindings::rkvm_read_user_u8_nofault(hva.raw(), &mut value) })?;
-    Ok(value)
-}
-
-/// Writes a byte without sleeping. `EFAULT` if it is not present and writable.
-pub fn write_u8_present(hva: Hva, value: u8) -> Result {
-    // SAFETY: any address may be passed.
-    to_result(unsafe { bindings::rkvm_write_user_u8_nofault(hva.raw(), value) })
 }

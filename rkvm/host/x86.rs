@@ -5,6 +5,7 @@
 pub mod breakpoints;
 pub mod clocks;
 pub mod fpu;
+pub mod heap;
 pub mod mitigations;
 pub mod nmi;
 pub mod posted_interrupts;
@@ -12,6 +13,7 @@ pub mod registers;
 pub mod segments;
 pub mod speculation;
 pub mod split_lock;
+pub mod timer;
 pub mod tsc_frequency;
 pub mod user_word;
 pub mod virtualization;

@@ -11,9 +11,10 @@
 
 use super::{removed::Flush, Mmu, Shared};
 use crate::{
+    arch::MEMORY_SLOTS,
     dirty_log::{low_bits, runs, DirtyLog, Initial, PAGES_PER_WORD},
     host::bindings::{KVM_DIRTY_LOG_INITIALLY_SET, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE},
-    memslot::{Slot, MAX_SLOTS},
+    memslot::Slot,
     uapi::UserAddress,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -99,7 +100,7 @@ impl Mmu {
     pub fn clear_dirty_log(&self, request: &ClearRequest) -> Result {
         let shared = &self.shared;
         let _update = shared.update.lock();
-        if request.slot >= MAX_SLOTS || request.first % PAGES_PER_WORD != 0 {
+        if request.slot >= MEMORY_SLOTS || request.first % PAGES_PER_WORD != 0 {
             return Err(EINVAL);
         }
         let logged = shared.logged(request.slot)?;
@@ -135,7 +136,7 @@ struct Logged {
 impl Shared {
     /// The slot of this number. `EINVAL` for a number out of range, `ENOENT` where it has no log.
     fn logged(&self, id: u32) -> Result<Logged> {
-        if id >= MAX_SLOTS {
+        if id >= MEMORY_SLOTS {
             return Err(EINVAL);
         }
         let slots = self.state.lock().slots.clone();

@@ -92,14 +92,14 @@ impl View {
     /// Handles a fault; sleeps. `EFAULT` where the VMM has no memory for the page, `ENOMEM` without memory
     /// for tables, `EINTR` if the task has a signal: where the memory has failed it gets SIGBUS.
     pub fn fault(&mut self, mmu: &Mmu, gfn: Gfn, wanted: Access) -> Result<Fault> {
-        Ok(match self.fault_in(mmu, gfn, wanted)? {
+        Ok(match self.fault_level(mmu, gfn, wanted)? {
             Some(_) => Fault::Mapped,
             None => Fault::Mmio,
         })
     }
 
     /// [`View::fault`], with the level of what is mapped; `None` for MMIO.
-    fn fault_in(&mut self, mmu: &Mmu, gfn: Gfn, wanted: Access) -> Result<Option<Level>> {
+    pub fn fault_level(&mut self, mmu: &Mmu, gfn: Gfn, wanted: Access) -> Result<Option<Level>> {
         loop {
             self.refresh(mmu);
             let Some(target) = self.target(gfn, wanted) else {
@@ -118,14 +118,6 @@ impl View {
                 Attempt::Again => crate::host::cpu::relax(),
             }
         }
-    }
-
-    /// Maps the page of a frame for reading, as a fault would; sleeps. The frame after what is mapped now. `ENOENT` where
-    /// no slot is, and the errors of [`View::fault`].
-    pub fn pre_fault(&mut self, mmu: &Mmu, gfn: Gfn) -> Result<Gfn> {
-        let level = self.fault_in(mmu, gfn, Access::READ)?.ok_or(ENOENT)?;
-        let first = level.align_down(gfn);
-        first.checked_add(level.pages()).ok_or(EINVAL)
     }
 
     /// What a fault is about. `None` if it is MMIO.
@@ -190,14 +182,9 @@ impl View {
         self.access(mmu, gpa, data.len(), |hva| user_memory::read(hva, data))
     }
 
-    /// Reads a word of guest memory, aligned; sleeps. `EFAULT` where there is none.
-    pub fn read_u32(&mut self, _using: &Using<'_>, gpa: Gpa) -> Result<u32> {
-        user_memory::read_u32(self.backing(gpa, size_of::<u32>())?)
-    }
-
-    /// [`View::read_u32`] for 8 bytes.
-    pub fn read_u64(&mut self, _using: &Using<'_>, gpa: Gpa) -> Result<u64> {
-        user_memory::read_u64(self.backing(gpa, size_of::<u64>())?)
+    /// Reads 8 bytes of guest memory, aligned; sleeps. `EFAULT` where there is none.
+    pub fn read_u64(&mut self, using: &Using<'_>, gpa: Gpa) -> Result<u64> {
+        self.access_using(using, gpa, size_of::<u64>(), user_memory::read_u64)
     }
 
     /// Writes guest memory within one page; sleeps. `EFAULT` where there is none, or it is read-only.
@@ -239,21 +226,6 @@ impl View {
         result
     }
 
-    /// [`View::modify`] without sleeping, if `modify` does not sleep. `EAGAIN` if the slots have changed.
-    pub fn modify_present<T>(
-        &mut self,
-        mmu: &Mmu,
-        gpa: Gpa,
-        bytes: usize,
-        modify: impl FnOnce(Hva) -> Result<T>,
-    ) -> Result<T> {
-        let using = mmu.shared.users.enter(self.generation);
-        if !self.is_current(mmu) {
-            return Err(EAGAIN);
-        }
-        self.modify_using(&using, gpa, bytes, modify)
-    }
-
     /// Calls `access` with the VMM's memory behind an access that stays within one page.
     fn access<T>(
         &mut self,
@@ -262,7 +234,18 @@ impl View {
         bytes: usize,
         access: impl FnOnce(Hva) -> Result<T>,
     ) -> Result<T> {
-        let _using = self.enter(mmu);
+        let using = self.enter(mmu);
+        self.access_using(&using, gpa, bytes, access)
+    }
+
+    /// [`View::access`] as one of several accesses. `EFAULT` where there is no memory.
+    pub fn access_using<T>(
+        &mut self,
+        _using: &Using<'_>,
+        gpa: Gpa,
+        bytes: usize,
+        access: impl FnOnce(Hva) -> Result<T>,
+    ) -> Result<T> {
         access(self.backing(gpa, bytes)?)
     }
 
@@ -271,11 +254,16 @@ impl View {
     pub fn enter<'a>(&mut self, mmu: &'a Mmu) -> Using<'a> {
         loop {
             self.refresh(mmu);
-            let using = mmu.shared.users.enter(self.generation);
-            if self.is_current(mmu) {
+            if let Some(using) = self.enter_present(mmu) {
                 return using;
             }
         }
+    }
+
+    /// [`View::enter`] without sleeping. `None` if the slots have changed.
+    pub fn enter_present<'a>(&self, mmu: &'a Mmu) -> Option<Using<'a>> {
+        let using = mmu.shared.users.enter(self.generation);
+        self.is_current(mmu).then_some(using)
     }
 
     /// Whether a slot backs the address.
@@ -284,13 +272,8 @@ impl View {
         self.slots.find(gpa.frame(), &mut self.hint).is_some()
     }
 
-    /// Whether a slot backs the address that the guest may write.
-    pub fn is_writable(&mut self, mmu: &Mmu, gpa: Gpa) -> bool {
-        self.is_backed(mmu, gpa) && !self.is_readonly(gpa)
-    }
-
-    /// Whether a read-only slot backs the address.
-    fn is_readonly(&mut self, gpa: Gpa) -> bool {
+    /// Whether a read-only slot backs the address, as the slots were when they were last taken up.
+    pub fn is_readonly(&mut self, gpa: Gpa) -> bool {
         self.slots
             .find(gpa.frame(), &mut self.hint)
             .is_some_and(|slot| slot.flags().readonly().into_bool())

@@ -17,7 +17,7 @@ use crate::{
         },
     },
     mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape},
-    types::{Gfn, Hpa, PAGE_SHIFT, PAGE_SIZE},
+    types::{Gfn, Hpa, PAGE_SHIFT},
     uapi::UserAddress,
     vmx::{
         caps::VmxCaps,
@@ -36,6 +36,7 @@ use crate::{
         vm_settings, MAX_VCPUS, MAX_VCPU_ID,
     },
 };
+use core::sync::atomic::Ordering;
 use kernel::{prelude::*, sync::Arc};
 
 /// VMX on every CPU, and what does not change while it is.
@@ -336,12 +337,15 @@ const CR4_VMXE: u64 = 1 << 13;
 /// KVM_X86_XCOMP_GUEST_SUPP: an attribute of the device.
 const XCOMP_GUEST_SUPP: u64 = uapi::KVM_X86_XCOMP_GUEST_SUPP as u64;
 
-/// A page with an MSR bitmap. `ENOMEM`.
-fn msr_bitmap_page(fill: fn(&mut [u8; msr::bitmap::SIZE])) -> Result<KernelPage> {
-    let mut page = KernelPage::new()?;
-    let mut bits = KBox::new([0u8; PAGE_SIZE], GFP_KERNEL)?;
+/// A page with the MSR bitmap that `fill` makes of one that passes everything. `ENOMEM`.
+pub fn msr_bitmap_page(fill: impl FnOnce(&mut [u8; msr::bitmap::SIZE])) -> Result<KernelPage> {
+    let page = KernelPage::new()?;
+    let mut bits = KBox::new([0; msr::bitmap::SIZE], GFP_KERNEL_ACCOUNT)?;
     fill(&mut bits);
-    page.fill(&bits);
+    for (word, bytes) in page.words().iter().zip(bits.chunks_exact(size_of::<u32>())) {
+        let bytes = bytes.try_into().unwrap_or_default();
+        word.store(u32::from_ne_bytes(bytes), Ordering::Relaxed);
+    }
     Ok(page)
 }
 

@@ -181,7 +181,7 @@ impl Counters {
     #[inline(always)]
     pub fn count_exit(&self, reason: Reason) {
         if let Some(counter) = self.exits.get(usize::from(reason.number())) {
-            counter.count();
+            counter.add(1);
         }
     }
 

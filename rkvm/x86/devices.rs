@@ -70,6 +70,7 @@ impl Core {
         if done {
             return Handled::Yes;
         }
-        self.io.write(here, address.space(), address.raw(), data)
+        self.io
+            .write(here, address.space(), address.raw(), Some(data))
     }
 }

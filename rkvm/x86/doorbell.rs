@@ -7,7 +7,7 @@
 //! rings a doorbell from one place.
 
 use crate::{
-    bus::Handled,
+    bus::{Handled, Space},
     mmu::entry::Access,
     types::PAGE_SIZE,
     vmx::{
@@ -61,7 +61,9 @@ impl Core {
         if !is_same || !within_page {
             return Handled::No;
         }
-        let handled = self.io.write_any_length(loaded.here(), fault.gpa);
+        let handled = self
+            .io
+            .write(loaded.here(), Space::Memory, fault.gpa.raw(), None);
         if handled == Handled::Yes {
             self.skip_bytes(loaded, length);
         }

@@ -19,7 +19,7 @@ pub use ioctl::{enable_split, has_ioctl, serve};
 pub use settings::{Kind, Settings, BUS_CYCLE_NS, X2APIC_API};
 
 use crate::{
-    host::{irq_lock::IrqLock, timer},
+    host::{clock, irq_lock::IrqLock, x86::timer::Expire},
     irqfd::{IrqSink, Resamplers},
     types::Gpa,
     x86::{
@@ -198,7 +198,7 @@ impl Interrupts {
     pub fn port_read(&self, port: u16, data: &mut [u8]) -> bool {
         self.kind() == Kind::Full
             && Chips::claims(port)
-            && self.with_chips(|chips, wires| chips.port_read(port, data, timer::now, wires))
+            && self.with_chips(|chips, wires| chips.port_read(port, data, clock::now, wires))
     }
 
     /// Whether the chips are at `port` and take the write. `start` sets the timer of the 8254.
@@ -206,7 +206,7 @@ impl Interrupts {
         self.kind() == Kind::Full
             && Chips::claims(port)
             && self
-                .with_chips(|chips, wires| chips.port_write(port, data, timer::now, start, wires))
+                .with_chips(|chips, wires| chips.port_write(port, data, clock::now, start, wires))
     }
 
     /// Whether the I/O APIC is at this address, and what it answers.
@@ -238,9 +238,9 @@ impl Wires<'_> {
     }
 }
 
-impl timer::Expire for Interrupts {
+impl Expire for Interrupts {
     fn expire(&self, start: impl FnOnce(u64)) {
-        self.with_chips(|chips, wires| chips.tick(timer::now(), start, wires));
+        self.with_chips(|chips, wires| chips.tick(clock::now(), start, wires));
     }
 }
 

@@ -104,7 +104,7 @@ pub fn serve(vcpu: &mut Vcpu, cmd: u32, argument: UserAddress) -> Result<isize> 
         uapi::RKVM_GET_XSAVE2 => xsave::get2(&mut vcpu.fpu, core, argument)?,
         uapi::RKVM_GET_TSC_KHZ => return Ok(core.tsc_khz as isize),
         // The frequency is the argument's lower half, as for C KVM.
-        uapi::RKVM_SET_TSC_KHZ => tsc::set_khz(core, argument.raw() as u32)?,
+        uapi::RKVM_SET_TSC_KHZ => tsc::set_khz(core, usize::from(argument) as u32)?,
         uapi::RKVM_SET_GUEST_DEBUG => core.set_guest_debug(&argument.read()?)?,
         uapi::RKVM_X86_SETUP_MCE => machine_check::setup(core, argument.read()?)?,
         uapi::RKVM_X86_SET_MCE => machine_check::inject(core, &argument.read()?)?,

@@ -8,7 +8,7 @@ use crate::{
     types::Hpa,
     uapi::UserAddress,
     vm::Vm,
-    vmx::{field::MSR_BITMAP, vmcs::Loaded},
+    vmx::{field::MSR_BITMAP, platform::msr_bitmap_page, vmcs::Loaded},
     x86::{
         msr::{
             bitmap,
@@ -88,12 +88,10 @@ pub fn set(vm: &Vm, argument: UserAddress) -> Result {
     }
     let filter = MsrFilter { default, ranges };
     let page = |fill: fn(&mut [u8; bitmap::SIZE])| {
-        let mut bits = KBox::new([0; bitmap::SIZE], GFP_KERNEL_ACCOUNT)?;
-        fill(&mut bits);
-        filter.restrict(&mut bits);
-        let mut page = KernelPage::new()?;
-        page.fill(&bits);
-        Ok::<_, Error>(page)
+        msr_bitmap_page(|bits| {
+            fill(bits);
+            filter.restrict(bits);
+        })
     };
     let bitmap = page(bitmap::fill)?;
     let x2apic_bitmap = page(bitmap::fill_virtual_x2apic)?;

@@ -11,6 +11,8 @@ use crate::{
 /// Where items of port I/O lie: at the end of the first page, so that a program that maps no more than `struct
 /// kvm_run` finds them. Programs take the offset from `kvm_run.io.data_offset`.
 const IO_OFFSET: usize = PAGE_SIZE - IO_BYTES;
+/// The items.
+const IO: Member<[u8; IO_BYTES]> = Member::new(IO_OFFSET, |run| run.cast());
 /// Bytes of the items that one exit carries.
 pub const IO_BYTES: usize = 1024;
 /// Bytes of the largest item.
@@ -183,7 +185,9 @@ impl RunPage {
     pub fn write_io(&self, value: u32, size: u8) {
         let bytes = value.to_le_bytes().into_iter().take(size.into());
         for (index, byte) in bytes.enumerate() {
-            self.set_byte(io(index), byte);
+            if let Some(place) = IO.element(index) {
+                self.set(place, byte);
+            }
         }
     }
 
@@ -198,12 +202,9 @@ impl RunPage {
     /// Reads what the VMM has put there from the byte `from` on; what does not fit begins anew.
     pub fn read_io_bytes(&self, from: usize, data: &mut [u8]) {
         for (index, byte) in data.iter_mut().enumerate() {
-            *byte = self.get_byte(io(from.wrapping_add(index)));
+            if let Some(place) = IO.element(from.wrapping_add(index) % IO_BYTES) {
+                *byte = self.get(place);
+            }
         }
     }
-}
-
-/// Where a byte of the items lies.
-fn io(index: usize) -> usize {
-    IO_OFFSET + index % IO_BYTES
 }

@@ -29,16 +29,18 @@ pub fn has_ioctl(cmd: u32) -> bool {
 pub fn serve(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
     let settings = &vm.arch().settings;
     match cmd {
-        uapi::RKVM_SET_TSS_ADDR => set_tss_addr(argument.raw())?,
+        uapi::RKVM_SET_TSS_ADDR => set_tss_addr(argument.into())?,
         uapi::RKVM_SET_IDENTITY_MAP_ADDR => {
             vm.before_vcpus(EINVAL, || set_identity_map_addr(argument))?;
         }
         uapi::RKVM_X86_SET_MSR_FILTER => msr_filter::set(vm, argument)?,
-        uapi::RKVM_SET_NR_MMU_PAGES => set_nr_mmu_pages(argument.raw())?,
+        uapi::RKVM_SET_NR_MMU_PAGES => set_nr_mmu_pages(argument.into())?,
         uapi::RKVM_ENABLE_CAP => enable_cap(vm, &argument.read()?)?,
         uapi::RKVM_GET_TSC_KHZ => return Ok(settings.tsc_khz() as isize),
         uapi::RKVM_SET_TSC_KHZ => {
-            vm.before_vcpus(EINVAL, || settings.set_tsc_khz(argument.raw() as u32))?;
+            vm.before_vcpus(EINVAL, || {
+                settings.set_tsc_khz(usize::from(argument) as u32)
+            })?;
         }
         _ => return Err(ENOTTY),
     }

@@ -3,7 +3,7 @@
 //! What an x86 VM has besides memory and vCPUs: its time, and its interrupt controllers.
 
 use crate::{
-    host::{bindings as uapi, timer::Timer},
+    host::{bindings as uapi, x86::timer::Timer},
     irqfd::{IrqSink, Style},
     uapi::UserAddress,
     vm::Vm,

@@ -10,6 +10,7 @@ macro_rules! names {
     ($($name:ident = $op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal;)*) => {
         $(
             #[doc = concat!("`", stringify!($name), "`.")]
+            #[allow(dead_code, reason = "some are spoken of by the host tests alone")]
             pub const $name: SysReg = SysReg::new($op0, $op1, $crn, $crm, $op2);
         )*
     };

@@ -24,12 +24,6 @@ pub fn real_time() -> Option<RealTime> {
     known.then_some(RealTime { nanoseconds, count })
 }
 
-/// Nanoseconds that the current task has waited for a CPU since it began.
-pub fn run_delay() -> u64 {
-    // SAFETY: reads a counter of the current task.
-    unsafe { bindings::rkvm_run_delay() }
-}
-
 /// Random numbers fit for keys.
 pub fn random_words() -> [u64; MAX_WORDS] {
     let mut words = [0; MAX_WORDS];

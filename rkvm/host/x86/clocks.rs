@@ -28,9 +28,3 @@ pub fn tsc() -> HostTsc {
         HostTsc::Unstable
     }
 }
-
-/// Nanoseconds that the current task has waited for a CPU since it began.
-pub fn run_delay() -> u64 {
-    // SAFETY: reads a counter of the current task.
-    unsafe { bindings::rkvm_run_delay() }
-}

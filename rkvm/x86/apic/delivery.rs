@@ -11,7 +11,7 @@
 
 use super::Apic;
 use crate::{
-    host::{page::heap_hpa, x86::posted_interrupts},
+    host::x86::{heap::heap_hpa, posted_interrupts},
     vmx::{field::*, interrupt_status::InterruptStatus, vmcs::Loaded},
     x86::{
         event::{InterruptionInfo, Kind},

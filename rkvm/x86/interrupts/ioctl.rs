@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     gsi_routing::MAX_ROUTES,
-    host::{bindings as uapi, timer},
+    host::{bindings as uapi, clock},
     uapi::UserAddress,
     vm::Vm,
     x86::{
@@ -93,7 +93,7 @@ pub fn serve(vm: &Vm, cmd: u32, argument: UserAddress) -> Result<isize> {
         uapi::RKVM_SIGNAL_MSI => return signal_msi(interrupts, argument),
         uapi::RKVM_SET_GSI_ROUTING => set_routing(interrupts, argument)?,
         uapi::RKVM_SET_BOOT_CPU_ID => {
-            let id = u32::try_from(argument.raw()).map_err(|_| EINVAL)?;
+            let id = u32::try_from(usize::from(argument)).map_err(|_| EINVAL)?;
             vm.before_vcpus(EBUSY, || {
                 vm.arch().settings.check_bootstrap_id(id)?;
                 interrupts.settings.set_bootstrap(id);
@@ -222,7 +222,7 @@ fn create_pit(vm: &Vm, flags: u32) -> Result {
     }
     let timer = KBox::new(
         Timer {
-            pit: Pit::new(timer::now()),
+            pit: Pit::new(clock::now()),
             speaker,
         },
         GFP_KERNEL_ACCOUNT,
@@ -245,7 +245,7 @@ fn set_pit(vm: &Vm, state: &PitState) -> Result {
     let arch = vm.arch();
     let done = arch
         .interrupts()
-        .with_chips(|chips, _| chips.restore_pit(state, timer::now(), |at| arch.start_pit(at)));
+        .with_chips(|chips, _| chips.restore_pit(state, clock::now(), |at| arch.start_pit(at)));
     if done {
         Ok(())
     } else {

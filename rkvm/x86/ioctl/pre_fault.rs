@@ -4,7 +4,8 @@
 
 use crate::{
     host::{bindings as uapi, cpu},
-    types::{Gpa, PAGE_SIZE},
+    mmu::{entry::Access, Mmu},
+    types::{Gfn, Gpa, PAGE_SIZE},
     uapi::UserAddress,
     x86::vcpu::Core,
 };
@@ -33,7 +34,7 @@ fn pre_fault(core: &mut Core, range: &mut uapi::kvm_pre_fault_memory) -> Result 
         let mapped = if cpu::signal_pending() {
             Err(EINTR)
         } else {
-            core.view.pre_fault(vm.mmu(), Gpa::new(range.gpa).frame())
+            map(core, vm.mmu(), Gpa::new(range.gpa).frame())
         };
         match mapped {
             Ok(next) => range.gpa = end.min(next.base().raw()),
@@ -44,4 +45,12 @@ fn pre_fault(core: &mut Core, range: &mut uapi::kvm_pre_fault_memory) -> Result 
         cpu::relax();
     }
     Ok(())
+}
+
+/// Maps the page of a frame for reading, as a fault would. The frame after what is mapped now.
+fn map(core: &mut Core, mmu: &Mmu, gfn: Gfn) -> Result<Gfn> {
+    let level = core.view.fault_level(mmu, gfn, Access::READ)?;
+    let level = level.ok_or(ENOENT)?;
+    let first = level.align_down(gfn);
+    first.checked_add(level.pages()).ok_or(EINVAL)
 }

@@ -34,7 +34,8 @@ impl Structures for GuestTables<'_> {
     type Error = Error;
 
     fn read_u32(&mut self, entry: Gpa) -> Result<u32> {
-        self.view.read_u32(&self.using, entry)
+        self.view
+            .access_using(&self.using, entry, size_of::<u32>(), user_word::read_u32)
     }
 
     fn read_u64(&mut self, entry: Gpa) -> Result<u64> {
@@ -123,7 +124,7 @@ impl Core {
 
     /// Whether memory backs the address that the guest may write.
     pub(super) fn is_writable_ram(&mut self, gpa: Gpa) -> bool {
-        self.view.is_writable(self.vm.mmu(), gpa)
+        self.is_ram(gpa) && !self.view.is_readonly(gpa)
     }
 
     /// Reads guest memory within one page. If a slot has gone meanwhile the access is another one:

@@ -9,8 +9,8 @@
 //! So a VMM that reads the local APIC or guest memory finds no offer out.
 
 use crate::{
-    host::user_memory::{read_u8_present, write_u8_present},
-    types::Gpa,
+    host::x86::user_word::{read_u8_present, write_u8_present},
+    types::{Gpa, Hva},
     x86::{lapic::Effect, vcpu::Core},
 };
 use kernel::prelude::*;
@@ -44,10 +44,7 @@ impl Core {
         if apic.registers().highest_requested().is_some() || apic.interrupts.awaits_eoi(vector) {
             return;
         }
-        let (mmu, flag) = (self.vm.mmu(), Gpa::new(flag));
-        let set = self.view.modify_present(mmu, flag, size_of::<u8>(), |hva| {
-            write_u8_present(hva, OFFERED)
-        });
+        let set = self.modify_flag(Gpa::new(flag), |hva| write_u8_present(hva, OFFERED));
         self.pv.eoi_offered = set.is_ok();
     }
 
@@ -65,13 +62,20 @@ impl Core {
         let Some(flag) = self.msrs.pv.eoi().map(Gpa::new) else {
             return Ok(Answer::Taken);
         };
+        self.modify_flag(flag, |hva| {
+            if read_u8_present(hva)? & OFFERED == 0 {
+                return Ok(Answer::Taken);
+            }
+            write_u8_present(hva, 0).map(|()| Answer::Withdrawn)
+        })
+    }
+
+    /// Lets `modify`, which does not sleep, write the flag's byte. `EAGAIN` if the slots have changed, `EFAULT` as
+    /// [`View::modify`] has it.
+    fn modify_flag<T>(&mut self, flag: Gpa, modify: impl FnOnce(Hva) -> Result<T>) -> Result<T> {
+        let using = self.view.enter_present(self.vm.mmu()).ok_or(EAGAIN)?;
         self.view
-            .modify_present(self.vm.mmu(), flag, size_of::<u8>(), |hva| {
-                if read_u8_present(hva)? & OFFERED == 0 {
-                    return Ok(Answer::Taken);
-                }
-                write_u8_present(hva, 0).map(|()| Answer::Withdrawn)
-            })
+            .modify_using(&using, flag, size_of::<u8>(), modify)
     }
 
     /// Ends an offer, if one is out; sleeps.

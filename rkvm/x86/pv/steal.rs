@@ -4,10 +4,7 @@
 //! guest does not wait for a vCPU that has none, and leaves the flush of its TLB to us.
 
 use crate::{
-    host::{
-        user_memory,
-        x86::{clocks, user_word},
-    },
+    host::{clock, user_memory, x86::user_word},
     types::{Gpa, Hva},
     x86::{counters::Event as Counted, pvclock::versions, vcpu::Core},
 };
@@ -66,7 +63,7 @@ impl Core {
         if core::mem::take(&mut self.pv.steal.marked) {
             self.clear_preempted(record);
         }
-        let delay = clocks::run_delay();
+        let delay = clock::run_delay();
         if self.pv.steal.counted != Some(delay) {
             let before = self.pv.steal.counted.replace(delay);
             // Another thread may have taken the vCPU over.
@@ -90,7 +87,9 @@ impl Core {
         let (steal, version) = (field(record, offset::STEAL), field(record, offset::VERSION));
         let mmu = self.vm.mmu();
         let using = self.view.enter(mmu);
-        let (changing, changed) = versions(self.view.read_u32(&using, version)?);
+        let (view, bytes) = (&mut self.view, size_of::<u32>());
+        let before = view.access_using(&using, version, bytes, user_word::read_u32)?;
+        let (changing, changed) = versions(before);
         let total = self.view.read_u64(&using, steal)?.wrapping_add(nanoseconds);
         drop(using);
         self.view.write(mmu, version, &changing.to_le_bytes())?;
@@ -109,7 +108,7 @@ fn take_flags(hva: Hva) -> Result<u8> {
     const ATTEMPTS: usize = 16;
     const FLAGS: u32 = 0xff;
     for _ in 0..ATTEMPTS {
-        let found = user_memory::read_u32(hva)?;
+        let found = user_word::read_u32(hva)?;
         if user_word::exchange_u32(hva, found, found & !FLAGS)? {
             return Ok(found as u8);
         }

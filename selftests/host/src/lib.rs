@@ -22,6 +22,11 @@ pub mod stats;
 pub mod text;
 pub mod types;
 
+/// Of the seam, what pure files name: a limit of x86.
+pub mod arch {
+    pub const MEMORY_SLOTS: u32 = 32764;
+}
+
 pub mod arm64 {
     pub mod aarch32;
     pub mod el1;

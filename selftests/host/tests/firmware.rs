@@ -335,12 +335,12 @@ fn versions_go_with_features() {
         )
     };
     assert_eq!(set(psci_0_2(), 0x1), Err(EINVAL));
-    assert_eq!(set(Features::NONE, 0x2), Err(EINVAL));
-    assert_eq!(set(Features::NONE, 0x1), Ok(()));
+    assert_eq!(set(Features::default(), 0x2), Err(EINVAL));
+    assert_eq!(set(Features::default(), 0x1), Ok(()));
     assert_eq!(set(psci_0_2(), 0x1_0004), Err(EINVAL));
     assert_eq!(set(psci_0_2(), 0x2), Ok(()));
     assert_eq!(firmware.psci_version(psci_0_2()), Version::V0_2);
-    assert_eq!(firmware.psci_version(Features::NONE), Version::V0_1);
+    assert_eq!(firmware.psci_version(Features::default()), Version::V0_1);
 }
 
 #[test]

@@ -78,20 +78,20 @@ fn size_and_value_decide() {
         (0x108, 8, Some(0x0102_0304_0506_0708)),
         (0x110, 1, Some(0x1ff)),
     ]);
-    assert_eq!(bells.find(0x100, &[1, 0, 0, 0]), Some(&0));
-    assert_eq!(bells.find(0x100, &[2, 0, 0, 0]), Some(&1));
-    assert_eq!(bells.find(0x100, &[3, 0, 0, 0]), None);
-    assert_eq!(bells.find(0x100, &[1, 0]), Some(&2));
-    assert_eq!(bells.find(0x100, &[1]), None);
-    assert_eq!(bells.find(0x101, &[1, 0, 0, 0]), None);
-    assert_eq!(bells.find(0x104, &[9]), Some(&3));
-    assert_eq!(bells.find(0x104, &[9; 8]), Some(&3));
-    assert_eq!(bells.find(0x108, &[8, 7, 6, 5, 4, 3, 2, 1]), Some(&4));
+    assert_eq!(bells.find(0x100, Some(&[1, 0, 0, 0])), Some(&0));
+    assert_eq!(bells.find(0x100, Some(&[2, 0, 0, 0])), Some(&1));
+    assert_eq!(bells.find(0x100, Some(&[3, 0, 0, 0])), None);
+    assert_eq!(bells.find(0x100, Some(&[1, 0])), Some(&2));
+    assert_eq!(bells.find(0x100, Some(&[1])), None);
+    assert_eq!(bells.find(0x101, Some(&[1, 0, 0, 0])), None);
+    assert_eq!(bells.find(0x104, Some(&[9])), Some(&3));
+    assert_eq!(bells.find(0x104, Some(&[9; 8])), Some(&3));
+    assert_eq!(bells.find(0x108, Some(&[8, 7, 6, 5, 4, 3, 2, 1])), Some(&4));
     // The whole value is compared, which a byte cannot have.
-    assert_eq!(bells.find(0x110, &[0xff]), None);
-    assert_eq!(bells.find_any_length(0x104), Some(&3));
-    assert_eq!(bells.find_any_length(0x100), None);
-    assert_eq!(bells.find_any_length(0x105), None);
+    assert_eq!(bells.find(0x110, Some(&[0xff])), None);
+    assert_eq!(bells.find(0x104, None), Some(&3));
+    assert_eq!(bells.find(0x100, None), None);
+    assert_eq!(bells.find(0x105, None), None);
 }
 
 #[test]
@@ -104,9 +104,9 @@ fn only_the_same_one_goes() {
     assert_eq!(missing(doorbell(8, 2, Some(1)), 0), Some(ENOENT));
     assert_eq!(missing(doorbell(16, 1, None), 2), Some(ENOENT));
     let left = bells.without(&doorbell(8, 4, Some(1)), is(0)).unwrap();
-    assert_eq!(left.find(8, &[1, 0, 0, 0]), None);
-    assert_eq!(left.find(8, &[2, 0, 0, 0]), Some(&1));
-    assert_eq!(left.find_any_length(16), Some(&2));
+    assert_eq!(left.find(8, Some(&[1, 0, 0, 0])), None);
+    assert_eq!(left.find(8, Some(&[2, 0, 0, 0])), Some(&1));
+    assert_eq!(left.find(16, None), Some(&2));
     assert!(left.with(&doorbell(8, 4, Some(1)), 7).is_ok());
 }
 
@@ -163,7 +163,7 @@ proptest! {
                 .map(|(number, _)| number)
                 .collect();
             prop_assert!(meant.len() <= 1);
-            prop_assert_eq!(bells.find(addr, &data), meant.first().copied());
+            prop_assert_eq!(bells.find(addr, Some(&data)), meant.first().copied());
         }
     }
 }

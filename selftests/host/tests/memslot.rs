@@ -10,8 +10,9 @@ use std::ops::Range;
 use kernel::prelude::*;
 use proptest::prelude::*;
 
+use rkvm_host::arch::MEMORY_SLOTS;
 use rkvm_host::dirty_log::Initial;
-use rkvm_host::memslot::{Hint, Region, Slots, Stale, MAX_SLOTS, MAX_SLOT_PAGES};
+use rkvm_host::memslot::{Hint, Region, Slots, Stale, MAX_SLOT_PAGES};
 use rkvm_host::types::{Gfn, Hva};
 
 /// A VM with 36 physical address bits.
@@ -100,7 +101,7 @@ fn einval_for_what_is_malformed() {
             ..good
         },
         Region {
-            slot: MAX_SLOTS,
+            slot: MEMORY_SLOTS,
             ..good
         },
         Region {
@@ -161,7 +162,7 @@ fn einval_for_what_is_malformed() {
     for region in bad {
         assert_eq!(refusal(&slots, region), EINVAL, "{region:x?}");
     }
-    let last = region(MAX_SLOTS - 1, LIMIT.raw() - 1, 1, 0x1000);
+    let last = region(MEMORY_SLOTS - 1, LIMIT.raw() - 1, 1, 0x1000);
     assert!(slots.with_region(&last, LIMIT, Initial::Clean).is_ok());
 }
 

@@ -11,7 +11,7 @@ use rkvm_host::arm64::el1::El1Reg;
 use rkvm_host::arm64::features::Features;
 use rkvm_host::arm64::id_regs::{HostIds, IdRegs};
 use rkvm_host::arm64::one_reg::CACHES;
-use rkvm_host::arm64::speculation::Speculation;
+use rkvm_host::arm64::speculation::{Facts, Speculation};
 use rkvm_host::arm64::sysreg::cache::{check_levels, levels, Sizes};
 use rkvm_host::arm64::sysreg::kept::KeptRegs;
 use rkvm_host::arm64::sysreg::role::{all, role, Bank, Kept, Role, TimerPart};
@@ -31,8 +31,8 @@ fn ids(pfr0: u64, mmfr1: u64) -> IdRegs {
         CTR_EL0 => CTR_N1,
         _ => 0,
     };
-    let host = HostIds::new(read, Speculation::SAFE);
-    IdRegs::new(&host, Features::NONE)
+    let host = HostIds::new(read, Speculation::new(&Facts::default()));
+    IdRegs::new(&host, Features::default())
 }
 
 fn read(kept: &mut KeptRegs, register: SysReg) -> Effect {
@@ -80,7 +80,7 @@ fn every_register_has_one_role() {
 #[test]
 fn registers_that_a_vmm_can_name() {
     let listed: BTreeSet<_> = all()
-        .filter(|(_, role)| role.is_listed(Features::NONE))
+        .filter(|(_, role)| role.is_listed(Features::default()))
         .map(|(register, _)| register)
         .collect();
     for register in [

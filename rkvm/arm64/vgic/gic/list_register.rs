@@ -87,11 +87,6 @@ impl ListRegister {
         Self(raw)
     }
 
-    /// Its number.
-    pub fn intid(self) -> Intid {
-        Intid::new(self.0 as u32)
-    }
-
     /// Its state.
     pub fn state(self) -> State {
         State {
@@ -108,20 +103,6 @@ impl ListRegister {
     /// Whether the guest has dealt with an interrupt whose end raises the maintenance interrupt.
     pub fn has_ended(self) -> bool {
         self.is_done() && self.0 & Self::HARDWARE == 0 && self.0 & Self::MAINTENANCE != 0
-    }
-
-    /// Its group.
-    pub fn group(self) -> Group {
-        if self.0 & Self::GROUP1 != 0 {
-            Group::One
-        } else {
-            Group::Zero
-        }
-    }
-
-    /// Its priority.
-    pub fn priority(self) -> Priority {
-        Priority::new((self.0 >> Self::PRIORITY_SHIFT) as u8)
     }
 }
 

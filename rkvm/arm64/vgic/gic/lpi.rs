@@ -162,15 +162,6 @@ impl Gic {
         }
     }
 
-    /// The LPIs that go to a vCPU.
-    pub fn lpis_of(&self, vcpu: VcpuIndex) -> impl Iterator<Item = Intid> + '_ {
-        let mapped = move |(_, irq): &(u32, &Irq)| irq.target == Some(vcpu);
-        (FIRST_LPI..)
-            .zip(self.lpis.iter())
-            .filter(mapped)
-            .map(|(number, _)| Intid::new(number))
-    }
-
     /// The first LPI from `intid` on that goes to a vCPU, and that vCPU.
     pub fn next_lpi(&self, intid: Intid) -> Option<(Intid, VcpuIndex)> {
         let first = intid.raw().checked_sub(FIRST_LPI)? as usize;

@@ -5,7 +5,7 @@
 use crate::machine::{vcpu, Machine};
 use kernel::prelude::*;
 use proptest::prelude::*;
-use rkvm_host::arm64::vgic::gic::intid::{Intid, IrqRef, VcpuIndex};
+use rkvm_host::arm64::vgic::gic::intid::{Intid, IrqRef, VcpuIndex, FIRST_LPI};
 use rkvm_host::arm64::vgic::gic::lpi::{Pending, Property, Room};
 use rkvm_host::arm64::vgic::gic::Gic;
 use rkvm_host::arm64::vgic::its::register::Effect;
@@ -67,9 +67,12 @@ impl Surroundings for Guest {
     }
 
     fn read_properties(&mut self, vcpu: VcpuIndex) {
-        let lpis: Vec<Intid> = self.machine.gic.lpis_of(vcpu).collect();
-        for lpi in lpis {
-            self.read_property(lpi);
+        let mut from = Intid::new(FIRST_LPI);
+        while let Some((lpi, target)) = self.machine.gic.next_lpi(from) {
+            if target == vcpu {
+                self.read_property(lpi);
+            }
+            from = Intid::new(lpi.raw() + 1);
         }
     }
 

@@ -4,13 +4,33 @@
 
 use rkvm_host::arm64::vgic::gic::cpu_interface::Groups;
 use rkvm_host::arm64::vgic::gic::intid::{Intid, IrqRef, Kind, VcpuIndex};
-use rkvm_host::arm64::vgic::gic::irq::Level;
+use rkvm_host::arm64::vgic::gic::irq::{Group, Level};
 use rkvm_host::arm64::vgic::gic::list_register::{ListRegister, ListRegisters};
 use rkvm_host::arm64::vgic::gic::sync::Ended;
 use rkvm_host::arm64::vgic::gic::Gic;
 
+const GROUP1: u64 = 1 << 60;
 const PENDING: u64 = 1 << 62;
 const ACTIVE: u64 = 1 << 63;
+
+/// The interrupt in a list register (IHI 0069, ICH_LR<n>_EL2, vINTID).
+pub fn intid(register: &ListRegister) -> Intid {
+    Intid::new(register.raw() as u32)
+}
+
+/// Its priority (the same, Priority).
+pub fn priority(register: &ListRegister) -> u8 {
+    (register.raw() >> 48) as u8
+}
+
+/// Its group (the same, Group).
+pub fn group(register: &ListRegister) -> Group {
+    if register.raw() & GROUP1 != 0 {
+        Group::One
+    } else {
+        Group::Zero
+    }
+}
 
 /// A vCPU in the guest.
 pub struct Processor {
@@ -120,10 +140,10 @@ impl Machine {
             .values_mut()
             .iter_mut()
             .filter(|register| register.state().pending && !register.state().active)
-            .filter(|register| groups.has(register.group()))
-            .min_by_key(|register| register.priority())
-            .filter(|register| u32::from(register.priority().raw()) < running)?;
-        let (intid, priority) = (register.intid(), register.priority().raw());
+            .filter(|register| groups.has(group(register)))
+            .min_by_key(|register| priority(register))
+            .filter(|register| u32::from(priority(register)) < running)?;
+        let (intid, priority) = (intid(register), priority(register));
         *register = ListRegister::from_raw(register.raw() & !PENDING | ACTIVE);
         processor.running.push((intid, priority));
         Some(intid)
@@ -132,14 +152,14 @@ impl Machine {
     /// The guest writes the running interrupt to ICC_EOIR1_EL1.
     pub fn end(&mut self, index: usize) -> Option<Intid> {
         let processor = &mut self.processors[index];
-        let (intid, _) = processor.running.pop()?;
+        let (ended, _) = processor.running.pop()?;
         let mut registers = processor.lists.values_mut().iter_mut();
-        match registers.find(|register| register.intid() == intid && register.state().active) {
+        match registers.find(|register| intid(register) == ended && register.state().active) {
             Some(register) => *register = ListRegister::from_raw(register.raw() & !ACTIVE),
-            None if intid.kind() == Kind::Lpi => (),
+            None if ended.kind() == Kind::Lpi => (),
             None => processor.lists.eoi_count += 1,
         }
-        Some(intid)
+        Some(ended)
     }
 
     /// Whether the processor raises the maintenance interrupt.

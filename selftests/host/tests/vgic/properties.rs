@@ -2,10 +2,10 @@
 
 //! Random operations, against what must hold of interrupts whatever comes.
 
-use crate::machine::{vcpu, Machine};
+use crate::machine::{group, intid, priority, vcpu, Machine};
 use proptest::prelude::*;
 use rkvm_host::arm64::vgic::gic::intid::{Intid, IrqRef, Kind};
-use rkvm_host::arm64::vgic::gic::irq::{Group, Irq, Level, Trigger};
+use rkvm_host::arm64::vgic::gic::irq::{Group, Irq, Level, Priority, Trigger};
 use rkvm_host::arm64::vgic::gic::sgi::Register;
 use std::collections::HashMap;
 
@@ -234,8 +234,8 @@ impl Run {
             .values()
             .iter()
             .filter(|register| register.state().pending && !register.state().active)
-            .filter(|register| groups.has(register.group()))
-            .map(|register| register.priority())
+            .filter(|register| groups.has(group(register)))
+            .map(|register| Priority::new(priority(register)))
             .min();
         assert_eq!(most_urgent, loaded);
     }
@@ -245,7 +245,7 @@ impl Run {
         let mut loaded: HashMap<IrqRef, usize> = HashMap::new();
         for processor in &self.machine.processors {
             for (at, register) in processor.lists.interrupts() {
-                assert_eq!(register.intid(), at.intid());
+                assert_eq!(intid(&register), at.intid());
                 assert!(
                     loaded.insert(at, processor.index.get()).is_none(),
                     "{at:?} twice"

@@ -6,14 +6,8 @@
 // UNSAFETY: wraps `struct hrtimer` and turns its address back into the object around it.
 #![expect(unsafe_code)]
 
-use super::bindings;
+use crate::host::bindings;
 use kernel::{prelude::*, sync::Arc, types::Opaque};
-
-/// Nanoseconds of the monotonic clock.
-pub fn now() -> u64 {
-    // SAFETY: reads a clock.
-    unsafe { bindings::rkvm_now() }
-}
 
 /// What a timer does.
 pub trait Expire: Send + Sync {
