@@ -215,8 +215,7 @@ impl Interrupts {
     /// The physical interrupts of timers whose lines are up already need not come to tell of it.
     fn hold_timers(&mut self, here: &PreemptOff) {
         for which in Which::ALL {
-            let timer = self.timer(which);
-            if timer.is_armed() && timer.line(self.time().now(which)) == Level::High {
+            if self.line_now(which) == Level::High {
                 guest_irqs::hold(here, which);
                 *self.fired_mut(which) = true;
             }
@@ -255,7 +254,9 @@ impl Interrupts {
         self.target.depart();
         self.timers = timers.leave(here);
         for which in Which::ALL {
-            if core::mem::take(self.fired_mut(which)) {
+            // It may have fired, and been taken, until the moment when it was turned off.
+            let fired = core::mem::take(self.fired_mut(which));
+            if fired || self.line_now(which) == Level::High {
                 host::deactivate(here, self.physical.get(which));
             }
         }
@@ -431,9 +432,19 @@ impl Interrupts {
         self.stale = true;
     }
 
-    /// The timers' lines as they are now, while the timers are not in the processor.
+    /// A timer's line as it is now, while the timers are not in the processor.
+    fn line_now(&self, which: Which) -> Level {
+        let timer = self.timer(which);
+        if timer.is_armed() {
+            timer.line(self.time().now(which))
+        } else {
+            Level::Low
+        }
+    }
+
+    /// The lines of both.
     fn lines_now(&self) -> [Level; 2] {
-        Which::ALL.map(|which| self.timer(which).line(self.time().now(which)))
+        Which::ALL.map(|which| self.line_now(which))
     }
 
     /// Passes the timers' lines on to the GIC.

@@ -18,6 +18,8 @@
 #include <linux/timekeeping.h>
 #include <linux/workqueue.h>
 
+#include <clocksource/arm_arch_timer.h>
+
 #include <asm/arch_gicv3.h>
 #include <asm/cache.h>
 #include <asm/cacheflush.h>
@@ -193,14 +195,30 @@ static struct guest_irq {
 
 static int __percpu *guest_irqs_token;
 
+static bool guest_timer_is_up(unsigned int timer)
+{
+	u64 control = timer ? read_sysreg_s(SYS_CNTP_CTL_EL02) : read_sysreg_s(SYS_CNTV_CTL_EL02);
+
+	return (control & (ARCH_TIMER_CTRL_ENABLE | ARCH_TIMER_CTRL_IT_MASK | ARCH_TIMER_CTRL_IT_STAT)) ==
+	       (ARCH_TIMER_CTRL_ENABLE | ARCH_TIMER_CTRL_IT_STAT);
+}
+
 /*
  * A timer's interrupt has ended the guest's stay, which is all it is for: it is forwarded to the guest, so that it
- * stays active. The maintenance interrupt is silenced by the vCPU before it can come here, or else here.
+ * stays active. One that comes when the timer is off already, since the GIC had not seen that yet, is nobody's. The
+ * maintenance interrupt is silenced by the vCPU before it can come here, or else here.
  */
 static irqreturn_t guest_irq_handler(int irq, void *token)
 {
-	if (irq == guest_irqs[GUEST_TIMERS].irq)
+	unsigned int timer;
+
+	if (irq == guest_irqs[GUEST_TIMERS].irq) {
 		write_sysreg_s(0, SYS_ICH_HCR_EL2);
+		return IRQ_HANDLED;
+	}
+	timer = irq != guest_irqs[0].irq;
+	if (!guest_timer_is_up(timer))
+		gic_write_dir(rkvm_guest_timer_number(timer));
 	return IRQ_HANDLED;
 }
 
