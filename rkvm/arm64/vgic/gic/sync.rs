@@ -8,8 +8,7 @@
 //! the CPU interface does not let through are not among them: it comes when the guest turns groups on or off, too. If
 //! active ones are left over, the processor counts the ends of interrupts that it does not find: interrupts end in the
 //! order of their priority, the most urgent one first, unless the guest ends them by ICC_DIR_EL1, which then
-//! traps. It does not count those of LPIs, which have no active state but in list registers, so that they get one
-//! before others, or are forgotten to be active.
+//! traps. It does not count those of LPIs, which have no active state but in list registers.
 
 use super::{
     cpu_interface::Groups,
@@ -49,21 +48,9 @@ impl Ended {
     }
 }
 
-/// How an interrupt compares with others: the least first.
-type Rank = (Precedence, Priority);
-
-/// What comes before the priority.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Precedence {
-    /// Of an LPI that is active: only in a list register.
-    Lpi,
-    /// Of others.
-    Other,
-}
-
-/// The most urgent interrupts of a queue, in order; those of one rank in the order of the queue.
+/// The most urgent interrupts of a queue, in order; those of one priority in the order of the queue.
 struct Urgent {
-    interrupts: [Option<(Rank, IrqRef)>; MAX],
+    interrupts: [Option<(Priority, IrqRef)>; MAX],
     /// How many there are, also beyond the array.
     count: usize,
 }
@@ -77,20 +64,8 @@ impl Urgent {
     }
 
     fn add(&mut self, priority: Priority, at: IrqRef) {
-        self.add_ranked((Precedence::Other, priority), at);
-    }
-
-    fn add_active(&mut self, priority: Priority, at: IrqRef) {
-        let precedence = match at.intid().kind() {
-            Kind::Lpi => Precedence::Lpi,
-            _ => Precedence::Other,
-        };
-        self.add_ranked((precedence, priority), at);
-    }
-
-    fn add_ranked(&mut self, rank: Rank, at: IrqRef) {
         self.count = self.count.saturating_add(1);
-        let mut carried = (rank, at);
+        let mut carried = (priority, at);
         for slot in &mut self.interrupts {
             match slot {
                 Some(there) if there.0 <= carried.0 => (),
@@ -117,7 +92,11 @@ impl Gic {
             let Some(irq) = self.irq_mut(at) else {
                 continue;
             };
-            irq.unload(register.state());
+            let state = register.state();
+            irq.unload(State {
+                active: state.active && at.intid().kind() != Kind::Lpi,
+                ..state
+            });
             if register.has_ended() {
                 ended.note(at);
             }
@@ -221,7 +200,7 @@ impl Gic {
         let (mut pending, mut active) = (Urgent::new(), Urgent::new());
         for at in self.queued(vcpu) {
             match self.irq(at) {
-                Some(irq) if irq.active => active.add_active(irq.priority, at),
+                Some(irq) if irq.active => active.add(irq.priority, at),
                 Some(irq) if self.forwarding && groups.has(irq.group) => {
                     pending.add(irq.priority, at);
                 }
@@ -241,27 +220,6 @@ impl Gic {
             ended_elsewhere: active.count > loaded_active,
             other_groups: Some(groups),
         };
-        if lists.requests.ended_elsewhere {
-            lists.requests.no_pending |= self.forget_active_lpis(vcpu);
-        }
-    }
-
-    /// The processor does not tell of the end of LPIs that are in no list register. Whether one is pending again.
-    fn forget_active_lpis(&mut self, vcpu: VcpuIndex) -> bool {
-        let mut is_pending = false;
-        let mut next = self.cpus.get(vcpu.get()).and_then(|cpu| cpu.queue.first());
-        while let Some(at) = next {
-            let Some(irq) = self.irq_mut(at) else {
-                break;
-            };
-            next = irq.next;
-            if at.intid().kind() == Kind::Lpi && irq.active && !irq.loaded {
-                irq.active = false;
-                is_pending |= irq.is_pending();
-                self.requeue(at);
-            }
-        }
-        is_pending
     }
 
     /// Puts an interrupt into a list register, unless it is neither active nor forwarded: an empty one would ask for
