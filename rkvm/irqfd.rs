@@ -88,7 +88,8 @@ impl Resamplers {
         });
     }
 
-    fn has(&self, gsi: u32) -> bool {
+    /// Whether somebody hears of a line.
+    pub fn has(&self, gsi: u32) -> bool {
         let mut found = false;
         self.list
             .for_each(|resampler| found |= resampler.gsi == gsi);

@@ -319,6 +319,37 @@ TEST(an_eventfd_for_a_level)
 	vgic_guest_free(vgic, &vcpu, 1);
 }
 
+/* With a resample eventfd the line falls when the guest has ended the interrupt, of which the VMM is told. */
+TEST(an_eventfd_that_is_resampled)
+{
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(take_interrupts, report_irq, &vcpu, 1);
+	const int event = ASSERT_OK(eventfd(0, EFD_CLOEXEC));
+	const int resample = ASSERT_OK(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	const struct kvm_irqfd irqfd = {
+		.fd = event,
+		.gsi = SPI - 32,
+		.flags = KVM_IRQFD_FLAG_RESAMPLE,
+		.resamplefd = resample,
+	};
+	uint64_t one = 1, count;
+
+	ASSERT_REPORT(vcpu, MAIN);
+	ASSERT_OK(ioctl(vcpu->vm->fd, KVM_IRQFD, &irqfd));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(write(event, &one, sizeof(one)), sizeof(one));
+		ASSERT_REPORT(vcpu, SPI);
+		EXPECT_ERRNO(read(resample, &count, sizeof(count)), EAGAIN);
+		ASSERT_REPORT(vcpu, MAIN);
+		ASSERT_EQ(read(resample, &count, sizeof(count)), sizeof(count));
+		EXPECT_EQ(count, 1);
+		ASSERT_REPORT(vcpu, MAIN);
+	}
+	close(event);
+	close(resample);
+	vgic_guest_free(vgic, &vcpu, 1);
+}
+
 /*
  * ICC_CTLR_EL1.EOImode. The first vCPU acknowledges an interrupt and drops its priority, the second deactivates it by
  * ICC_DIR_EL1.

@@ -22,7 +22,7 @@ use crate::{
                 sgi, Gic,
             },
             host::{self, Absent, Interface, Resident},
-            Target, Vgic,
+            Lowered, Target, Vgic,
         },
     },
     halt::{Looked, Wait},
@@ -347,8 +347,9 @@ impl Interrupts {
         self.lines = lines;
         self.note_fired(lines);
         self.release_timers(here, index, lines);
-        if let Some(ended) = ended {
-            self.vgic().tell_ended(&ended);
+        if ended.is_some_and(|ended| self.vgic().tell_ended(&ended) == Lowered::Some) {
+            // What is loaded was so with the line still high.
+            self.sync(here);
         }
     }
 

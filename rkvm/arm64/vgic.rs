@@ -29,7 +29,7 @@ pub mod mmio;
 use crate::{
     arm64::routing::Routes,
     host::{cpu, irq_lock::IrqLock, waiter::Waiter},
-    irqfd::Resamplers,
+    irqfd::{IrqSink, Resamplers},
     request::Kick,
 };
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -151,6 +151,15 @@ impl Target {
     fn is_resident(&self) -> bool {
         self.resident.load(Ordering::SeqCst)
     }
+}
+
+/// Whether lines have been lowered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lowered {
+    /// None has.
+    None,
+    /// At least one.
+    Some,
 }
 
 /// What the VMM sets up before the guest runs.
@@ -392,17 +401,22 @@ impl Vgic {
         VcpuIndex::new(position)
     }
 
-    /// Tells those who wait for it that the guest has ended interrupts. Called without the lock of the GIC.
-    pub fn tell_ended(&self, ended: &Ended) {
+    /// Lowers the lines that are to be sampled again as the guest has ended their interrupts, and tells those who do that.
+    /// Called without the lock of the GIC.
+    pub fn tell_ended(&self, ended: &Ended) -> Lowered {
+        let mut lowered = Lowered::None;
         if ended.is_empty() || self.resamplers.is_empty() {
-            return;
+            return lowered;
         }
         for at in ended.iter() {
             let gsi = self.routes.lock().gsi_of(at.intid());
-            if let Some(gsi) = gsi {
+            if let Some(gsi) = gsi.filter(|gsi| self.resamplers.has(*gsi)) {
+                self.deassert_resample(gsi);
+                lowered = Lowered::Some;
                 self.resamplers.acknowledged(gsi);
             }
         }
+        lowered
     }
 
     /// Waits until what was loaded in list registers before the call has been taken back at least once: a vCPU takes its
