@@ -178,6 +178,28 @@ TEST(its_attributes)
 	its_guest_free(&guest);
 }
 
+TEST(an_its_before_the_gic)
+{
+	struct vm *vm = vm_new(GUEST_PAGES);
+	struct kvm_create_device its = { .type = KVM_DEV_TYPE_ARM_VGIC_ITS };
+	struct vcpu *vcpu;
+	int vgic;
+
+	EXPECT_EQ(kvm_check(vm->fd, KVM_CAP_MSI_DEVID), 0);
+	ASSERT_OK(ioctl(vm->fd, KVM_CREATE_DEVICE, &its));
+	EXPECT_EQ(kvm_check(vm->fd, KVM_CAP_MSI_DEVID), 1);
+	vgic = vgic_create(vm);
+	vcpu = vcpu_new(vm, 0);
+	vgic_init(vgic);
+	/* GICD_TYPER.LPIS, GICR_TYPER.PLPIS */
+	EXPECT_EQ(vgic_dist(vgic, 0x4) >> 17 & 1, 1);
+	EXPECT_EQ(vgic_redist(vgic, 0, 0x8) & 1, 1);
+	vcpu_free(vcpu);
+	close(vgic);
+	close(its.fd);
+	vm_free(vm);
+}
+
 /* A message is looked for among a VM's ITSs: there is an end to them. */
 TEST(as_many_itss_as_there_may_be)
 {

@@ -274,11 +274,8 @@ impl Surroundings for Environment<'_> {
 }
 
 impl Vgic {
-    /// KVM_CREATE_DEVICE of an ITS. `ENODEV` without a GIC, `ENOSPC` for more than [`MAX_ITSS`], `ENOMEM`.
+    /// KVM_CREATE_DEVICE of an ITS; the GIC may be created after it. `ENOSPC` for more than [`MAX_ITSS`], `ENOMEM`.
     pub fn add_its(&self) -> Result<Arc<ItsDevice>> {
-        if !self.is_created() {
-            return Err(ENODEV);
-        }
         let its = ItsDevice::new()?;
         let mut setup = self.setup.lock();
         let count = self.itss.lock().len();
