@@ -137,7 +137,10 @@ TEST(initialising)
 	EXPECT_OK(get(vgic, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 8, &value));
 	EXPECT_EQ(value, 0x4b00343b);
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_IRQ_LINE, &line), EBUSY);
+	EXPECT_ERRNO(set(vgic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0),
+		     ENXIO);
 	vgic_init(vgic);
+	EXPECT_OK(set(vgic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0));
 	vgic_init(vgic);
 	EXPECT_OK(ioctl(vm->fd, KVM_IRQ_LINE, &line));
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_CREATE_VCPU, 1), EBUSY);
@@ -239,6 +242,25 @@ TEST(registers_of_the_vmm)
 	EXPECT_EQ(vgic_dist(vgic, 0x204), 0);
 	EXPECT_EQ(vgic_redist(vgic, 0, 0x10100), 0xffff);
 	EXPECT_EQ(vgic_redist(vgic, 0, 0x8), 1 << 4);
+	vcpu_free(vcpu);
+	close(vgic);
+	vm_free(vm);
+}
+
+/* GICD_IGROUPR, GICD_IPRIORITYR and GICD_IROUTER are as many as there are interrupts. */
+TEST(registers_of_interrupts)
+{
+	struct vm *vm = vm_new(1);
+	int vgic = create_only(vm);
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+
+	ASSERT_OK(set(vgic, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, 96));
+	EXPECT_OK(has(vgic, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x88));
+	EXPECT_ERRNO(has(vgic, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x8c), ENXIO);
+	EXPECT_OK(has(vgic, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x45c));
+	EXPECT_ERRNO(has(vgic, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x460), ENXIO);
+	EXPECT_OK(has(vgic, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x62fc));
+	EXPECT_ERRNO(has(vgic, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x6300), ENXIO);
 	vcpu_free(vcpu);
 	close(vgic);
 	vm_free(vm);

@@ -137,7 +137,8 @@ impl Vgic {
         }
     }
 
-    /// KVM_DEV_ARM_VGIC_GRP_CTRL. `EBUSY` if tables are to be saved while a vCPU runs.
+    /// KVM_DEV_ARM_VGIC_GRP_CTRL. If tables are to be saved, `EBUSY` while a vCPU runs, `ENXIO` before the GIC is
+    /// initialised.
     fn control(&self, request: Request, attribute: &Attribute, memory: &mut dyn Memory) -> Result {
         let number = u32::try_from(attribute.number).map_err(|_| ENXIO)?;
         match (request, number) {
@@ -147,6 +148,9 @@ impl Vgic {
             ) => Ok(()),
             (Request::Set, uapi::KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES) => {
                 let setup = self.setup.lock();
+                if !self.is_initialised() {
+                    return Err(ENXIO);
+                }
                 let _all = Claim::of(&setup.vcpus)?;
                 self.save_pending_tables(memory)
             }
@@ -199,7 +203,8 @@ impl Vgic {
                 .find(|target| number.affinity() == Some(target.affinity())),
         };
         if request == Request::Has {
-            return has_register(attribute.group, number, wanted.is_some());
+            let irqs = setup.irqs.unwrap_or(PRIVATE);
+            return has_register(attribute.group, number, wanted.is_some(), irqs);
         }
         let target = wanted.ok_or(EINVAL)?;
         let _all = Claim::of(&setup.vcpus)?;
@@ -250,8 +255,8 @@ impl Vgic {
     }
 }
 
-/// KVM_HAS_DEVICE_ATTR of a register.
-fn has_register(group: u32, number: Number, vcpu_exists: bool) -> Result {
+/// KVM_HAS_DEVICE_ATTR of a register of a GIC with `irqs` interrupts.
+fn has_register(group: u32, number: Number, vcpu_exists: bool, irqs: u32) -> Result {
     if group == uapi::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO {
         let (info, _) = number.level_info();
         return if info == LINE_LEVEL {
@@ -264,7 +269,7 @@ fn has_register(group: u32, number: Number, vcpu_exists: bool) -> Result {
         return Err(EINVAL);
     }
     let exists = match group {
-        uapi::KVM_DEV_ARM_VGIC_GRP_DIST_REGS => Gic::has_distributor_word(number.offset()),
+        uapi::KVM_DEV_ARM_VGIC_GRP_DIST_REGS => Gic::has_distributor_word(number.offset(), irqs),
         uapi::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS => Gic::has_redistributor_word(number.offset()),
         _ => Name::from_encoding(number.sysreg()).is_some(),
     };

@@ -120,9 +120,17 @@ impl Gic {
         }
     }
 
-    /// Whether a VMM can access a word of the distributor.
-    pub fn has_distributor_word(offset: u32) -> bool {
-        offset % 4 == 0 && Register::at(offset).is_some()
+    /// Whether a VMM can access a word of a distributor for `irqs` interrupts.
+    pub fn has_distributor_word(offset: u32, irqs: u32) -> bool {
+        if offset % 4 != 0 {
+            return false;
+        }
+        match Register::at(offset) {
+            Some(Register::Fields(Place { first, .. }) | Register::Router(first, _)) => {
+                first.raw() < irqs
+            }
+            register => register.is_some(),
+        }
     }
 
     /// The VMM reads a word of the distributor: 0 where there is none, as C KVM has it.

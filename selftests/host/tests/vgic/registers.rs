@@ -33,7 +33,12 @@ fn the_distributor_describes_itself() {
     assert_eq!(gic.distributor_read(0x6, 4), 0);
     assert_eq!(gic.distributor_read(0x5000, 4), 0);
     assert_eq!(gic.distributor_get(0x5000), 0);
-    assert!(!Gic::has_distributor_word(0x5000));
+    assert!(!Gic::has_distributor_word(0x5000, 96));
+    // Nor what other interrupts would have: IGROUPR and IROUTER.
+    assert!(Gic::has_distributor_word(0x88, 96));
+    assert!(!Gic::has_distributor_word(0x8c, 96));
+    assert!(Gic::has_distributor_word(0x62fc, 96));
+    assert!(!Gic::has_distributor_word(0x6300, 96));
 }
 
 #[test]
