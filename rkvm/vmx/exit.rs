@@ -153,6 +153,14 @@ reasons! {
     Tpause = 68;
     /// LOADIWKEY.
     Loadiwkey = 69;
+    /// SEAMCALL or SEAMOPS.
+    Seamcall = 76;
+    /// TDCALL.
+    Tdcall = 77;
+    /// RDMSR with an immediate operand.
+    RdmsrImmediate = 84;
+    /// WRMSRNS with an immediate operand.
+    WrmsrnsImmediate = 85;
 }
 
 /// The exit-reason field.

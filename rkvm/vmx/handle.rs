@@ -109,7 +109,11 @@ pub fn handle(
         | Reason::Xrstors
         | Reason::Umwait
         | Reason::Tpause
-        | Reason::Loadiwkey => raise(core, Event::INVALID_OPCODE),
+        | Reason::Loadiwkey
+        | Reason::Seamcall
+        | Reason::Tdcall
+        | Reason::RdmsrImmediate
+        | Reason::WrmsrnsImmediate => raise(core, Event::INVALID_OPCODE),
         Reason::Mwait | Reason::Monitor => mwait(core, loaded),
         Reason::TaskSwitch => task_switch::task_switch(core, loaded),
         Reason::Init
