@@ -9,6 +9,7 @@ use crate::{
     arm64::{
         el1::{with_el1_registers, El1Access, El1Reg, El1Regs, Extensions},
         features::PointerAuthentication,
+        registers::isb,
     },
     host::cpu::{Cpu, PreemptOff},
 };
@@ -109,8 +110,8 @@ fn is_there(register: El1Reg, extensions: Extensions) -> bool {
 }
 
 impl Loaded {
-    /// Loads the registers, those of pointer authentication and of newer features where the guest has these. They come
-    /// back by [`Loaded::leave`].
+    /// Loads the registers, those of pointer authentication and of newer features where the guest has these, when stage
+    /// 2 is set up. They come back by [`Loaded::leave`].
     pub fn enter(
         here: PreemptOff,
         registers: &El1Regs,
@@ -138,6 +139,9 @@ impl Loaded {
                 write(&here, key, registers.get(key));
             }
         }
+        // Stage 2 and these registers take effect before EL1 is the guest's: otherwise processors that translate
+        // speculatively by AT could mix the tables of two guests (Cortex-A76, erratum 1165522, and others).
+        isb();
         Self {
             here,
             thread,

@@ -25,7 +25,7 @@ use crate::{
     },
     gsi_routing::MAX_ROUTES,
     host::{
-        arm64::{caches, features, guest_irqs::GuestIrqs, neon, speculation},
+        arm64::{caches, features, guest_irqs::GuestIrqs, neon, speculation, world_switch},
         bindings as uapi, cpu, not_supported,
     },
     mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape},
@@ -59,6 +59,8 @@ pub struct Platform {
     usual_ids: SetOnce<(Features, IdRegs)>,
     /// How guests read CTR_EL0.
     pub cache_type: CacheType,
+    /// How they write registers that control translation.
+    controls: TranslationControls,
     _irqs: GuestIrqs,
 }
 
@@ -68,6 +70,15 @@ pub enum CacheType {
     /// They can, and all processors have the same.
     Shown,
     /// It traps with the other registers of caches.
+    Trapped,
+}
+
+/// Whether guests can write SCTLR_EL1, TCR_EL1, TTBR0_EL1 and others without a trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TranslationControls {
+    /// They can, once their caches are on.
+    Free,
+    /// They never can, since the processor's errata forbid it.
     Trapped,
 }
 
@@ -170,6 +181,11 @@ impl Platform {
                 } else {
                     CacheType::Trapped
                 },
+                controls: if world_switch::translation_controls_trap() {
+                    TranslationControls::Trapped
+                } else {
+                    TranslationControls::Free
+                },
                 _irqs: irqs,
             }),
             GFP_KERNEL,
@@ -200,6 +216,7 @@ impl Platform {
             vtcr: self.stage2.vtcr(ipa_bits, root),
             cacheability: self.stage2.cacheability,
             instructions: self.stage2.instructions,
+            controls: self.controls,
         })
     }
 
@@ -274,6 +291,7 @@ pub struct MemoryFormat {
     vtcr: u64,
     cacheability: GuestCaches,
     instructions: InstructionCaches,
+    controls: TranslationControls,
 }
 
 impl MemoryFormat {
@@ -339,6 +357,11 @@ impl MemoryFormat {
         self.cacheability
     }
 
+    /// Whether a guest with its caches on still has to be watched.
+    pub fn translation_controls(&self) -> TranslationControls {
+        self.controls
+    }
+
     /// What leaves say of RAM. Where SH is part of the address VTCR_EL2 says who shares it.
     pub fn ordinary_memory(&self) -> Attributes {
         Attributes {
@@ -356,10 +379,14 @@ impl MemoryFormat {
 
     /// HCR_EL2 of a vCPU after a reset. A guest whose caches are its own is watched until it turns them on.
     pub fn hcr(&self) -> u64 {
-        hcr::GUEST
-            | match self.cacheability {
-                GuestCaches::Forced => hcr::FWB,
-                GuestCaches::Chosen => hcr::TVM,
-            }
+        let caches = match self.cacheability {
+            GuestCaches::Forced => hcr::FWB,
+            GuestCaches::Chosen => hcr::TVM,
+        };
+        let controls = match self.controls {
+            TranslationControls::Free => 0,
+            TranslationControls::Trapped => hcr::TVM,
+        };
+        hcr::GUEST | caches | controls
     }
 }

@@ -11,7 +11,7 @@
 use crate::{
     arm64::registers::*,
     host::{
-        arm64::exceptions,
+        arm64::{exceptions, world_switch},
         cpu::{IrqOff, PreemptOff},
     },
 };
@@ -225,8 +225,9 @@ impl<'a> InGuestWorld<'a> {
             FloatingPoint::GuestWithSve => cptr::FPEN | cptr::ZEN,
             FloatingPoint::Host => 0,
         };
+        world_switch::mpam_enter(here);
         CptrEl2::write(here, enabled | cptr::TTA | cptr::TAM);
-        HcrEl2::write(here, hcr);
+        world_switch::write_hcr(here, hcr);
         isb();
         world
     }
@@ -240,7 +241,7 @@ impl<'a> InGuestWorld<'a> {
     /// clears VSE when the guest takes its SError: what is in memory may be older.
     pub fn change_hcr(&self, hcr: &mut u64, change: impl FnOnce(u64) -> u64) {
         *hcr = change(HcrEl2::read());
-        HcrEl2::write(self.here, *hcr);
+        world_switch::write_hcr(self.here, *hcr);
         isb();
     }
 
@@ -248,8 +249,9 @@ impl<'a> InGuestWorld<'a> {
     #[inline]
     pub fn leave(self, irq_off: &IrqOff<'_>) -> u64 {
         let hcr = HcrEl2::read();
-        HcrEl2::write(self.here, self.host_hcr);
+        world_switch::write_hcr(self.here, self.host_hcr);
         CptrEl2::write(self.here, self.host_cptr);
+        world_switch::mpam_leave(self.here);
         isb();
         exceptions::unmask(irq_off);
         hcr

@@ -10,6 +10,7 @@ pub mod features;
 pub mod guest_irqs;
 pub mod neon;
 pub mod speculation;
+pub mod world_switch;
 
 use kernel::error::Error;
 

@@ -8,6 +8,7 @@ use crate::arm64::{
     exception,
     exit::Syndrome,
     loaded::Loaded,
+    platform::TranslationControls,
     run::Leave,
     sysreg::{
         trap::{access, Access, Effect, Operation},
@@ -122,10 +123,10 @@ pub fn trapped(
 const CACHED: u64 = 1 << 0 | 1 << 2;
 
 /// The guest writes SCTLR_EL1. What it has written without caches must not be hidden by old lines, and the other way
-/// round. Once they are on it is not watched any more.
+/// round. Once they are on it is not watched any more, where that is not needed for other reasons.
 fn note_caches(core: &mut Core, world: &InGuestWorld<'_>, old: u64, new: u64) -> Option<Leave> {
     let [was_on, is_on] = [old, new].map(|sctlr| sctlr & CACHED == CACHED);
-    if is_on {
+    if is_on && core.vm.mmu().format().translation_controls() == TranslationControls::Free {
         world.change_hcr(&mut core.hcr, |hcr| hcr & !hcr::TVM);
     }
     (was_on != is_on).then_some(Leave::CleanMemory)
