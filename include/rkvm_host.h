@@ -148,7 +148,7 @@ void rkvm_guest_has_run(void);
 void rkvm_stop_machine(u64 syndrome) __noreturn;
 void rkvm_mask_exceptions(void);
 void rkvm_unmask_exceptions(void);
-void rkvm_clean_to_memory(void *start, unsigned long size);
+void rkvm_clean_to_memory(void *start, unsigned long size, unsigned long line);
 void rkvm_sync_instructions(void *start, unsigned long size);
 void rkvm_neon_begin(void);
 void rkvm_neon_end(void);

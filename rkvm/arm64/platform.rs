@@ -25,7 +25,12 @@ use crate::{
     },
     gsi_routing::MAX_ROUTES,
     host::{
-        arm64::{caches, features, guest_irqs::GuestIrqs, neon, speculation, world_switch},
+        arm64::{
+            caches::{self, DataLine},
+            features,
+            guest_irqs::GuestIrqs,
+            neon, speculation, world_switch,
+        },
         bindings as uapi, cpu, not_supported,
     },
     mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape},
@@ -59,6 +64,7 @@ pub struct Platform {
     usual_ids: SetOnce<(Features, IdRegs)>,
     /// How guests read CTR_EL0.
     pub cache_type: CacheType,
+    data_line: DataLine,
     /// How they write registers that control translation.
     controls: TranslationControls,
     _irqs: GuestIrqs,
@@ -176,6 +182,7 @@ impl Platform {
                 vectors,
                 newer: NewerFeatures::read(),
                 usual_ids: SetOnce::new(),
+                data_line: DataLine::new(features::sanitised(name::CTR_EL0)),
                 cache_type: if features::is_cache_type_shown() {
                     CacheType::Shown
                 } else {
@@ -216,6 +223,7 @@ impl Platform {
             vtcr: self.stage2.vtcr(ipa_bits, root),
             cacheability: self.stage2.cacheability,
             instructions: self.stage2.instructions,
+            data_line: self.data_line,
             controls: self.controls,
         })
     }
@@ -291,6 +299,7 @@ pub struct MemoryFormat {
     vtcr: u64,
     cacheability: GuestCaches,
     instructions: InstructionCaches,
+    data_line: DataLine,
     controls: TranslationControls,
 }
 
@@ -339,7 +348,7 @@ impl MemoryFormat {
     pub fn prepare(&self, leaf: &Leaf<Attributes>, level: Level) {
         let (hpa, bytes) = (leaf.frame.base(), level.pages() << PAGE_SHIFT);
         if self.cacheability == GuestCaches::Chosen {
-            caches::clean_to_memory(hpa, bytes);
+            caches::clean_to_memory(hpa, bytes, self.data_line);
         }
         let executable = leaf.access.contains(Access::EXECUTE);
         if executable && self.instructions == InstructionCaches::Maintained {
@@ -349,7 +358,7 @@ impl MemoryFormat {
 
     /// Takes memory that is mapped out of the caches: the guest turns its own off or on.
     pub fn clean(&self, frame: Pfn, pages: u64) {
-        caches::clean_to_memory(frame.base(), pages << PAGE_SHIFT);
+        caches::clean_to_memory(frame.base(), pages << PAGE_SHIFT, self.data_line);
     }
 
     /// Whether it matters that a guest has its caches on.

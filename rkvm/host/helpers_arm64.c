@@ -47,10 +47,9 @@ __noreturn void rkvm_stop_machine(u64 syndrome)
 	panic("rust_kvm: an SError while a guest ran, which is not contained: ESR 0x%llx", syndrome);
 }
 
-/* By line; the barrier orders it before what is mapped next. */
-void rkvm_clean_to_memory(void *start, unsigned long size)
+/* By lines of so many bytes; the barrier orders it before what is mapped next. */
+void rkvm_clean_to_memory(void *start, unsigned long size, unsigned long line)
 {
-	unsigned long line = cache_line_size_of_cpu();
 	unsigned long at = (unsigned long)start;
 	unsigned long end = at + size;
 
