@@ -93,6 +93,7 @@ impl Mmu {
     pub fn new(process: &Process, format: MemoryFormat) -> Result<Self> {
         let shape = format.root();
         let pages = KernelPage::new_run(shape.tables)?;
+        pages.iter().try_for_each(KernelTables::usable)?;
         let table = Table::new(KernelTables, shape, pages).ok_or(ENOMEM)?;
         let root = table.root();
         let slots = Arc::new(Slots::new(), GFP_KERNEL_ACCOUNT)?;

@@ -239,6 +239,7 @@ impl EntryFormat for Descriptor {
 
     const ROOT: Level = Level::P4d;
     const MAX_LEAF: Level = Level::Pud;
+    const FRAME_LIMIT: Pfn = Pfn::new(1 << 36);
 
     fn from_raw(raw: u64) -> Self {
         Self::from(raw)

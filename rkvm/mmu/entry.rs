@@ -185,6 +185,8 @@ pub trait EntryFormat: Copy {
     const ROOT: Level;
     /// The highest level that can have leaves.
     const MAX_LEAF: Level;
+    /// The first host frame that an entry cannot name, for a page or for a table: a multiple of all sizes of leaves.
+    const FRAME_LIMIT: Pfn;
 
     /// The entry with these bits.
     fn from_raw(raw: u64) -> Self;

@@ -110,7 +110,7 @@ pub enum MapError {
     /// The stock of pages is used up: fill it outside the lock and try again. Tables that were
     /// linked so far stay, so every attempt gets further.
     NoPages,
-    /// The frame lies beyond what the tables can address, or the page is not aligned to its size,
+    /// The frame, or the host's, lies beyond what the tables can address, or the page is not aligned to its size,
     /// or the format has no leaves of that level, or no access is granted.
     Invalid,
 }
@@ -136,7 +136,7 @@ pub enum Mapped<F: EntryFormat, M: TableMemory> {
     /// The page was mapped with these rights already, perhaps by a larger leaf: another processor
     /// was faster, or a stale translation faulted, or the leaf was not marked accessed, and now is.
     Spurious,
-    /// Something else was mapped there and has been removed: flush, then map again.
+    /// Something else was mapped there and has been removed: flush, before anyone maps again.
     Conflict(Removed<F, M>),
 }
 
@@ -198,6 +198,7 @@ impl<F: EntryFormat, M: TableMemory> PageTable<F, M> {
         if gfn >= self.limit()
             || unaligned != 0
             || nothing
+            || leaf.frame >= F::FRAME_LIMIT
             || level > F::MAX_LEAF.min(self.root.level())
         {
             return Err(MapError::Invalid);

@@ -6,9 +6,10 @@
 #![expect(unsafe_code)]
 
 use crate::{
+    arch::EntryFormat,
     host::page::{direct_map, KernelPage},
     mmu::{
-        entry::ENTRIES,
+        entry::{EntryFormat as _, ENTRIES},
         table::{PageSource, TableAddress, TableMemory},
     },
     types::Hpa,
@@ -19,6 +20,17 @@ use kernel::prelude::*;
 /// Tables in pages of the kernel's direct map.
 #[derive(Clone, Copy)]
 pub struct KernelTables;
+
+impl KernelTables {
+    /// A page for a table. `ENOMEM` for one that entries cannot point to: memory may come there while the module is loaded.
+    pub fn usable(page: &KernelPage) -> Result {
+        if page.hpa().frame() < EntryFormat::FRAME_LIMIT {
+            Ok(())
+        } else {
+            Err(ENOMEM)
+        }
+    }
+}
 
 impl TableMemory for KernelTables {
     type Page = KernelPage;
@@ -53,7 +65,9 @@ impl Stock {
     /// Fills the stock up; sleeps. `ENOMEM` if there is no memory.
     pub fn fill(&mut self) -> Result {
         for slot in self.0.iter_mut().filter(|slot| slot.is_none()) {
-            *slot = Some(KernelPage::new()?);
+            let page = KernelPage::new()?;
+            KernelTables::usable(&page)?;
+            *slot = Some(page);
         }
         Ok(())
     }

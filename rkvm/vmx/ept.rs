@@ -172,6 +172,7 @@ impl EntryFormat for EptEntry {
 
     const ROOT: Level = Level::P4d;
     const MAX_LEAF: Level = Level::Pud;
+    const FRAME_LIMIT: Pfn = Pfn::new(1 << 40);
 
     fn from_raw(raw: u64) -> Self {
         Self::from(raw)

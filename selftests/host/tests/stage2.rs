@@ -226,3 +226,20 @@ proptest! {
         }
     }
 }
+
+/// The last frame that an entry can name is in it as it is; the first that it cannot would be another.
+#[test]
+fn frames_that_entries_can_name() {
+    let limit = Descriptor::FRAME_LIMIT.raw();
+    let leaf = |frame| Leaf {
+        frame: Pfn::new(frame),
+        ..LEAF
+    };
+    let named = |frame| match Descriptor::leaf(leaf(frame), Level::Pte).classify(Level::Pte) {
+        Entry::Leaf(leaf) => leaf.frame.raw(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(named(limit - 1), limit - 1);
+    assert_ne!(named(limit), limit);
+    assert_eq!(limit % Descriptor::MAX_LEAF.pages(), 0);
+}

@@ -3,11 +3,11 @@
 //! The engine case by case.
 
 use crate::arena::{gfns, leaf, map, table, Arena, Memory, Stock, Table};
-use rkvm_host::mmu::entry::{Access, Leaf, Level, RootShape, ENTRIES};
+use rkvm_host::mmu::entry::{Access, EntryFormat as _, Leaf, Level, RootShape, ENTRIES};
 use rkvm_host::mmu::removed::Flush;
 use rkvm_host::mmu::table::{leaf_at, MapError, Mapped, PageTable};
 use rkvm_host::types::{Gfn, Pfn};
-use rkvm_host::vmx::ept::MemoryType;
+use rkvm_host::vmx::ept::{EptEntry, MemoryType};
 use std::sync::atomic::Ordering;
 
 #[test]
@@ -265,6 +265,11 @@ fn nonsense_is_refused() {
         (u64::MAX, Level::Pte, leaf(0, Access::ALL)),
         (0x201, Level::Pmd, leaf(0x200, Access::ALL)),
         (0x200, Level::Pmd, leaf(0x201, Access::ALL)),
+        (
+            0,
+            Level::Pte,
+            leaf(EptEntry::FRAME_LIMIT.raw(), Access::ALL),
+        ),
         (0, Level::P4d, leaf(0, Access::ALL)),
         (0, Level::Pgd, leaf(0, Access::ALL)),
         (
