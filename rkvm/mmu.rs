@@ -51,7 +51,7 @@ use kernel::{
     prelude::*,
     sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock},
 };
-use removed::{Flush, Removed};
+use removed::{Flush, Pages, Removed};
 use tables::KernelTables;
 use users::Users;
 
@@ -140,8 +140,11 @@ impl Mmu {
     )]
     pub fn forget(&self) {
         let all = Gfn::new(0)..self.shared.format.limit();
-        let removed = self.shared.state.lock().table.zap(all);
-        self.shared.expel(removed);
+        let unused = {
+            let mut state = self.shared.state.lock();
+            self.shared.expel(state.table.zap(all))
+        };
+        drop(unused);
     }
 
     /// KVM_SET_USER_MEMORY_REGION; see [`Slots::with_region`] for the errors, and `EINVAL` where the
@@ -166,19 +169,17 @@ impl Mmu {
             return Ok(());
         };
         let next = Arc::new(change.slots, GFP_KERNEL_ACCOUNT)?;
-        let (previous, generation, removed) = {
+        let (previous, generation, unused) = {
             let mut state = shared.state.lock();
             let previous = core::mem::replace(&mut state.slots, next);
             let generation = shared.slots_generation.fetch_add(1, Ordering::SeqCst);
-            let removed = match &change.stale {
-                Stale::Mappings(gfns) => Some(state.table.zap(gfns.clone())),
+            let unused = match &change.stale {
+                Stale::Mappings(gfns) => Some(shared.expel(state.table.zap(gfns.clone()))),
                 Stale::WriteAccess(_) | Stale::Nothing => None,
             };
-            (previous, generation, removed)
+            (previous, generation, unused)
         };
-        if let Some(removed) = removed {
-            shared.expel(removed);
-        }
+        drop(unused);
         if let Stale::WriteAccess(gfns) = change.stale {
             shared.write_protect(gfns);
         }
@@ -199,9 +200,13 @@ impl Mmu {
 const FRAMES_AT_ONCE: u64 = entry::Level::Pud.pages();
 
 impl Shared {
-    /// Makes sure that no vCPU uses what was removed, and frees it. Called without the MMU lock.
-    fn expel(&self, removed: Removed<EntryFormat, KernelTables>) {
-        drop(removed.after_flush(|| self.vcpus.expel()));
+    /// Makes sure that no vCPU uses what was removed. Called with the MMU lock held, so that nothing else is mapped
+    /// there before; the pages that it gives out are to be freed without.
+    fn expel(
+        &self,
+        removed: Removed<EntryFormat, KernelTables>,
+    ) -> Pages<EntryFormat, KernelTables> {
+        removed.after_flush(|| self.vcpus.expel())
     }
 
     /// Takes the right to write from what is mapped, part by part: a slot can have 2^31 pages. Nothing gets it meanwhile
@@ -226,13 +231,13 @@ impl Shared {
     /// Unmaps the first frames from `first` on that the user memory backs. The frame after them; `None` if
     /// there are none.
     fn zap_next(&self, range: HvaRange, first: Gfn) -> Option<Gfn> {
-        let (end, removed) = {
+        let (end, unused) = {
             let mut state = self.state.lock();
             let State { slots, table } = &mut *state;
             let gfns = slots.next_gfns_of(range.start..range.end, first)?;
-            (gfns.end, table.zap(gfns))
+            (gfns.end, self.expel(table.zap(gfns)))
         };
-        self.expel(removed);
+        drop(unused);
         Some(end)
     }
 

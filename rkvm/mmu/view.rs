@@ -145,7 +145,7 @@ impl View {
         let format = &mmu.shared.format;
         let level = target.level(page, format);
         format.prepare(&target.leaf(page, level, format), level);
-        let removed = {
+        let unused = {
             let mut state = mmu.shared.state.lock();
             if !self.is_current(mmu) || !mmu.subscription.is_current(sequence, target.hvas(level)) {
                 return Attempt::Again;
@@ -168,12 +168,12 @@ impl View {
                     }
                     return Attempt::Done(level);
                 }
-                Ok(Mapped::Conflict(removed)) => removed,
+                Ok(Mapped::Conflict(removed)) => mmu.shared.expel(removed),
                 Err(MapError::NoPages) => return Attempt::NoPages,
                 Err(MapError::Invalid) => return Attempt::Invalid,
             }
         };
-        drop(removed.after_flush(|| mmu.shared.vcpus.expel()));
+        drop(unused);
         Attempt::Again
     }
 
