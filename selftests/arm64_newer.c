@@ -280,6 +280,46 @@ TEST(memory_copies_taken_away)
 	EXPECT_DONE(vcpu);
 }
 
+/* FEAT_LPA2: addresses of 52 bits, and tables at five levels, of which some are where no memory is. */
+enum {
+	MMFR0_TGRAN4 = 28,
+	TABLES = GUEST_DATA + 0x1000,	/* of levels -1, 0 and 1 */
+	NOWHERE = 0x0b000000,
+	ABORT_ON_WALK = 0x96000014,	/* of a data access at EL1: external, on a walk, at level 0 */
+};
+#define LOAD "ldr x0, [x1]\n"
+GUEST64(wide_addresses,
+	"mov x9, #0xff\nmsr mair_el1, x9\n"
+	"mov x9, #0x350c\nmovk x9, #0xb50c, lsl #16\nmovk x9, #2, lsl #32\nmovk x9, #0x800, lsl #48\n"
+	"msr tcr_el1, x9\n"
+	"mov x9, #0x1000\nmovk x9, #1, lsl #16\nmsr ttbr0_el1, x9\n"
+	"mov x9, #0x0b000000\nmsr ttbr1_el1, x9\nisb\n"
+	"mrs x9, sctlr_el1\nmov x10, #0x1005\norr x9, x9, x10\nmsr sctlr_el1, x9\nisb\n"
+	SET_VECTORS
+	"mov x1, #0x8000000000\n" LOAD
+	"mov x1, #0x1000000000000\n" LOAD
+	"mov x1, #-8\n" LOAD
+	DONE);
+
+TEST(tables_of_five_levels)
+{
+	const uint64_t tables[3][512] = {
+		{ (TABLES + 0x1000) | 3, NOWHERE | 3 },
+		{ (TABLES + 0x2000) | 3, NOWHERE | 3 },
+		{ 0x401 },
+	};
+	struct vcpu *vcpu = GUEST_NEW(wide_addresses);
+
+	if (!has(vcpu, SYSTEM_REG(3, 0, 0, 7, 0), MMFR0_TGRAN4))
+		SKIP("the processor does not have it");
+	vm_vectors(vcpu->vm);
+	vm_write(vcpu->vm, TABLES, tables, sizeof(tables));
+	EXPECT_EXCEPTION(vcpu, ABORT_ON_WALK + 1, 1UL << 39);
+	EXPECT_EXCEPTION(vcpu, ABORT_ON_WALK, 1UL << 48);
+	EXPECT_EXCEPTION(vcpu, ABORT_ON_WALK - 1, -8UL);
+	EXPECT_DONE(vcpu);
+}
+
 /* Reads of identification registers that there are not: undefined, or, with FEAT_IDST, a trap. */
 GUEST64(identifies,
 	SET_VECTORS

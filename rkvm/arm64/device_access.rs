@@ -124,7 +124,7 @@ impl Core {
         // Neither instructions nor the guest's tables can lie there.
         if iss.table_walk().into_bool() {
             if let Some(level) = self.level_of_table(fault) {
-                self.refuse(fault, status::EXTERNAL_ON_WALK + u64::from(level));
+                self.refuse(fault, status::external_on_walk(level));
             }
             return Ok(None);
         }
@@ -168,7 +168,7 @@ impl Core {
 
     /// The level of the guest's table that could not be read. `None` if the guest has changed its tables meanwhile: it
     /// will fault again.
-    fn level_of_table(&mut self, fault: &FaultInfo) -> Option<u8> {
+    fn level_of_table(&mut self, fault: &FaultInfo) -> Option<i8> {
         let regime = Regime {
             tcr: self.el1.get(El1Reg::Tcr),
             ttbr0: self.el1.get(El1Reg::Ttbr0),

@@ -60,8 +60,13 @@ pub mod status {
     pub const EXTERNAL: u64 = 0x10;
     /// An exclusive or atomic access to memory that has none.
     pub const EXCLUSIVE_OR_ATOMIC: u64 = 0x35;
-    /// One on a table walk, at level 0; the other levels follow.
-    pub const EXTERNAL_ON_WALK: u64 = 0x14;
+    /// One on a walk, of a table of level 0.
+    const EXTERNAL_ON_WALK: u64 = 0x14;
+
+    /// A synchronous external abort on a walk, of a table of a level from -1 to 3.
+    pub const fn external_on_walk(level: i8) -> u64 {
+        EXTERNAL_ON_WALK.wrapping_add_signed(level as i64)
+    }
 }
 
 /// What kind of access an abort is about.

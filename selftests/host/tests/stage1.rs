@@ -13,7 +13,7 @@ fn tcr(bits: u64, tg0: u64, tg1: u64) -> u64 {
     size | size << 16 | tg0 << 14 | tg1 << 30
 }
 
-fn level(regime: Regime, address: u64, page: u64, tables: &[(u64, u64)]) -> Option<u8> {
+fn level(regime: Regime, address: u64, page: u64, tables: &[(u64, u64)]) -> Option<i8> {
     let tables: BTreeMap<u64, u64> = tables.iter().copied().collect();
     regime.level_of_table(address, page, |at| tables.get(&at).copied())
 }
@@ -79,6 +79,56 @@ fn other_granules_and_widths() {
     };
     assert_eq!(level(none, 0, 0x1000, &[]), None);
     assert_eq!(level(none, u64::MAX, 0x1000, &[]), None);
+}
+
+#[test]
+fn addresses_of_52_bits() {
+    const DS: u64 = 1 << 59;
+    const IPS_52: u64 = 6 << 32;
+    // Five levels, and tables wherever 52 bits lead.
+    let wide = Regime {
+        tcr: tcr(52, 0b00, 0b10) | DS,
+        ttbr0: 0x1000 | 0b1001 << 2 | 1,
+        ttbr1: 0x9000,
+    };
+    let address = 5 << 48 | 1 << 39 | 2 << 30 | 3 << 21 | 4 << 12;
+    let (root, second, third) = (9 << 48 | 0x1000, 6 << 48 | 0x2000, 0x3000);
+    let tables = [
+        (root | 5 << 3, 0x2000 | 0b01 << 8 | 0b10 << 48 | TABLE),
+        (second | 1 << 3, third | TABLE),
+        (third | 2 << 3, 0x4000 | TABLE),
+        (0x4018, 0x5000 | TABLE),
+    ];
+    let pages = [
+        (root, -1),
+        (second, 0),
+        (third, 1),
+        (0x4000, 2),
+        (0x5000, 3),
+    ];
+    for (page, expected) in pages {
+        assert_eq!(level(wide, address, page, &tables), Some(expected));
+    }
+    assert_eq!(level(wide, u64::MAX, 0x9000, &[]), Some(-1));
+    // Without FEAT_LPA2 there are 48 bits, and what would be bits of addresses are none.
+    let narrow = Regime {
+        tcr: tcr(52, 0b00, 0b10),
+        ..wide
+    };
+    let tables = [(0x1000 | 0b1001 << 2 | 1 << 3, 0x2000 | 0b01 << 8 | TABLE)];
+    assert_eq!(level(narrow, address, 0x1000, &tables), Some(0));
+    assert_eq!(level(narrow, address, 0x2000, &tables), Some(1));
+    // With 64 KiB they are elsewhere.
+    let of_64k = Regime {
+        tcr: tcr(52, 0b01, 0b11) | IPS_52,
+        ttbr0: 0x1_0000 | 0b0011 << 2,
+        ttbr1: 0,
+    };
+    let tables = [(3 << 48 | 0x1_0000 | 2 << 3, 0x2_0000 | 0xa << 12 | TABLE)];
+    let address = 2 << 42;
+    assert_eq!(level(of_64k, address, 3 << 48 | 0x1_0000, &tables), Some(1));
+    let next = 0xa << 48 | 0x2_0000;
+    assert_eq!(level(of_64k, address, next, &tables), Some(2));
 }
 
 #[test]
