@@ -63,7 +63,10 @@ impl FaultInfo {
             }
         } else if self.syndrome.class() == Class::InstructionAbort {
             Access::EXECUTE
-        } else if iss.write().into_bool() && !iss.maintenance().into_bool() {
+        } else if iss.write().into_bool()
+            && (!iss.maintenance().into_bool() || iss.fault() == FaultStatus::Permission)
+        {
+            // Maintenance counts as a write, but is a read but for DC IVAC, which needs the right to write.
             Access::WRITE
         } else {
             Access::READ
