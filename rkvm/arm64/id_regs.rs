@@ -68,6 +68,7 @@ mod at {
     pub(super) const PFR1_MPAM_FRAC: u32 = 16;
     pub(super) const DFR0_DEBUG: u32 = 0;
     pub(super) const DFR0_PMU: u32 = 8;
+    pub(super) const ISAR2_ATS1A: u32 = 60;
     pub(super) const MMFR2_NV: u32 = 24;
     pub(super) const AA32_DFR0_DEBUG: u32 = 0;
     pub(super) const AA32_DFR0_PERFMON: u32 = 24;
@@ -153,6 +154,11 @@ impl HostIds {
     /// Whether processors have the RAS extension: SErrors can have a syndrome.
     pub fn has_ras(&self) -> bool {
         value(self.get(name::ID_AA64PFR0_EL1), at::PFR0_RAS) != 0
+    }
+
+    /// Whether translations can be asked for whatever they allow: FEAT_ATS1A.
+    pub fn translates_any_access(&self) -> bool {
+        value(self.get(name::ID_AA64ISAR2_EL1), at::ISAR2_ATS1A) != 0
     }
 
     /// What is known of weaknesses in speculation.

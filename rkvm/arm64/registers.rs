@@ -152,6 +152,15 @@ pub fn translate_el1_read(_here: &PreemptOff, address: u64) {
     unsafe { asm!("at s1e1r, {}", "isb", in(reg) address, options(nostack, preserves_flags)) };
 }
 
+/// Likewise, of any access: for processors with FEAT_ATS1A.
+#[inline(always)]
+pub fn translate_el1_any(_here: &PreemptOff, address: u64) {
+    // SAFETY: likewise. It is AT S1E1A, whose name assemblers may not know.
+    unsafe {
+        asm!("sys #0, c7, c9, #2, {}", "isb", in(reg) address, options(nostack, preserves_flags))
+    };
+}
+
 /// This CPU forgets all translations of the current VMID, of both stages.
 #[inline(always)]
 pub fn flush_guest_here(_here: &PreemptOff) {

@@ -53,7 +53,7 @@ pub fn abort(
         | FaultStatus::AccessFlag
         | FaultStatus::Permission => (),
     }
-    let Some(page) = page(loaded, world, iss, far) else {
+    let Some(page) = page(core, loaded, world, iss, far) else {
         // The guest has changed its own tables meanwhile: it will fault again.
         return None;
     };
@@ -96,14 +96,25 @@ fn refuse(
 }
 
 /// The guest physical page. HPFAR_EL2 does not tell it for a permission fault of the access itself; there the
-/// guest's stage 1 is asked. `None` if that has no answer any more.
-fn page(loaded: &Loaded, world: &InGuestWorld<'_>, iss: Abort, far: u64) -> Option<u64> {
+/// guest's stage 1 is asked, which has allowed the access before. `None` if that has no answer any more.
+fn page(
+    core: &Core,
+    loaded: &Loaded,
+    world: &InGuestWorld<'_>,
+    iss: Abort,
+    far: u64,
+) -> Option<u64> {
     if iss.fault() != FaultStatus::Permission || iss.table_walk().into_bool() {
         return Some((HpfarEl2::read() & FIPA) >> FIPA_SHIFT << PAGE_SHIFT);
     }
     let here = world.here();
     let saved = ParEl1::read();
-    translate_el1_read(loaded.here(), far);
+    if core.host_ids().translates_any_access() {
+        // Where permissions are indirect EL1 may not even read what EL0 can use.
+        translate_el1_any(loaded.here(), far);
+    } else {
+        translate_el1_read(loaded.here(), far);
+    }
     let translated = ParEl1::read();
     ParEl1::write(here, saved);
     (translated & PAR_FAILED == 0).then_some(translated & PAR_ADDRESS)
