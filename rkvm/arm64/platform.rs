@@ -88,6 +88,10 @@ pub enum TranslationControls {
     Trapped,
 }
 
+/// ID_AA64MMFR0_EL1.TGRAN4_2, and its value for "no granule of 4 KiB at stage 2".
+const TGRAN4_2_SHIFT: u32 = 40;
+const NO_TGRAN4_2: u8 = 1;
+
 /// CTR_EL0.DIC: instruction caches need no invalidation.
 const CTR_DIC: u64 = 1 << 29;
 
@@ -103,7 +107,7 @@ impl Stage2Caps {
         Self {
             pa_range: field(mmfr0, 0),
             // TGRAN4_2, which mostly refers to TGRAN4.
-            large_addresses: match (field(mmfr0, 40), field(mmfr0, 28)) {
+            large_addresses: match (field(mmfr0, TGRAN4_2_SHIFT), field(mmfr0, 28)) {
                 (3, _) | (0, 1) => LargeAddresses::Present,
                 _ => LargeAddresses::Absent,
             },
@@ -162,6 +166,10 @@ impl Platform {
         }
         if field(features::sanitised(name::ID_AA64PFR0_EL1), 24) == 0 {
             pr_err!("guests cannot run here: the processors have no GICv3 interface\n");
+            return Err(not_supported());
+        }
+        if field(features::sanitised(name::ID_AA64MMFR0_EL1), TGRAN4_2_SHIFT) == NO_TGRAN4_2 {
+            pr_err!("guests cannot run here: the processors' stage 2 has no granule of 4 KiB\n");
             return Err(not_supported());
         }
         if features::has_memory_above(NARROW_BITS) {
