@@ -382,6 +382,32 @@ TEST(another_processor_ends_it)
 	vgic_guest_free(vgic, vcpus, 2);
 }
 
+/* Without EOImode ICC_DIR_EL1 does nothing. */
+GUEST64(one_step,
+	GIC_ON
+	"mov x0, #1\n" REPORT
+	ACKNOWLEDGE
+	"msr S3_0_C12_C11_1, x0\nisb\n"
+	"mov x1, #0x08000000\n"
+	"ldr w0, [x1, #0x304]\n" REPORT
+	"mov x0, #40\n" END_OF_INTERRUPT
+	"ldr w0, [x1, #0x304]\n" REPORT
+	DONE);
+
+TEST(an_end_in_one_step)
+{
+	struct vcpu *vcpus[2];
+	int vgic = VGIC_GUEST(one_step, report_irq, vcpus, 2);
+
+	ASSERT_REPORT(vcpus[0], 1);
+	spi_line(vcpus[0]->vm, SPI, 1);
+	ASSERT_REPORT(vcpus[0], 1 << (SPI - 32));
+	spi_line(vcpus[0]->vm, SPI, 0);
+	ASSERT_REPORT(vcpus[0], 0);
+	ASSERT_DONE(vcpus[0]);
+	vgic_guest_free(vgic, vcpus, 2);
+}
+
 /* The first vCPU sends SGI 5 to the affinity 0.0.3.1, once the second has set up its redistributor. */
 GUEST64(sgi_by_affinity,
 	GIC_ON

@@ -385,7 +385,7 @@ impl Interrupts {
 
     /// The guest writes ICC_DIR_EL1, which traps while active interrupts are in no list register.
     pub fn write_dir(&mut self, value: u64) {
-        let Some(index) = self.index else {
+        let Some(index) = self.index.filter(|_| host::ends_in_two_steps()) else {
             return;
         };
         host::read_lists(&mut self.lists);

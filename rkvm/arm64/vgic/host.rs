@@ -8,7 +8,7 @@
 #![expect(unsafe_code)]
 
 use super::gic::{
-    cpu_interface::{CpuInterface, Features, Groups},
+    cpu_interface::{self, CpuInterface, Features, Groups},
     list_register::{ListRegister, ListRegisters, Requests},
 };
 use crate::{
@@ -161,6 +161,11 @@ pub fn read_lists(lists: &mut ListRegisters) {
 /// Which groups the interface lets through.
 pub fn groups() -> Groups {
     Groups::from_vmcr(IchVmcrEl2::read())
+}
+
+/// Whether the guest ends interrupts in two steps, the second one by ICC_DIR_EL1.
+pub fn ends_in_two_steps() -> bool {
+    cpu_interface::ends_in_two_steps(IchVmcrEl2::read())
 }
 
 /// Writes the list registers in use, empties the others of the first `used_before`, and turns the interface on.

@@ -139,6 +139,12 @@ impl Groups {
     }
 }
 
+/// ICC_CTLR_EL1.EOImode, from ICH_VMCR_EL2: the end of an interrupt only drops the priority, and ICC_DIR_EL1 deactivates;
+/// else that does nothing.
+pub const fn ends_in_two_steps(vmcr: u64) -> bool {
+    vmcr & vmcr::EOI_MODE != 0
+}
+
 /// The registers of a guest's CPU interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuInterface {
