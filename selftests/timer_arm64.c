@@ -284,3 +284,19 @@ TEST_LIMIT(the_physical_timer_of_a_counter_far_ahead, 60)
 		SKIP("C KVM's timer is not due for the processor");
 	timer_of_the_past(1UL << 63);
 }
+
+/* A reset takes the timers' interrupts along; the rest of the GIC is the VMM's to reset. */
+TEST(a_reset_while_the_interrupt_is_active)
+{
+	struct kvm_vcpu_init init;
+	struct vcpu *vcpu;
+	int vgic = VGIC_GUEST(wait_virtual, timers_off, &vcpu, 1);
+
+	ASSERT_REPORT(vcpu, VIRTUAL);
+	vcpu_settle(vcpu);
+	EXPECT_EQ(vgic_redist(vgic, 0, GICR_SGI + 0x300), 1u << VIRTUAL);
+	ASSERT_OK(ioctl(vcpu->vm->fd, KVM_ARM_PREFERRED_TARGET, &init));
+	ASSERT_OK(ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init));
+	EXPECT_EQ(vgic_redist(vgic, 0, GICR_SGI + 0x300), 0);
+	vgic_guest_free(vgic, &vcpu, 1);
+}

@@ -126,10 +126,19 @@ impl Interrupts {
         }
     }
 
-    /// The timers are off, as after a reset.
+    /// The timers are off, as after a reset, and nothing is left of their interrupts.
     pub fn reset(&mut self) {
         self.timers = [Timer::OFF; 2];
-        self.pass_lines([Level::Low; 2]);
+        if let Some(index) = self.index {
+            self.lines = [Level::Low; 2];
+            let (ppis, lines) = (self.ppis, self.lines);
+            self.vgic().with_gic(|gic| {
+                set_lines(gic, index, ppis, lines);
+                for which in Which::ALL {
+                    gic.forget(IrqRef::private(index, ppis.get(which)));
+                }
+            });
+        }
     }
 
     /// The VMM has changed MPIDR_EL1.
@@ -446,16 +455,6 @@ impl Interrupts {
     /// The lines of both.
     fn lines_now(&self) -> [Level; 2] {
         Which::ALL.map(|which| self.line_now(which))
-    }
-
-    /// Passes the timers' lines on to the GIC.
-    fn pass_lines(&mut self, lines: [Level; 2]) {
-        if let Some(index) = self.index {
-            let ppis = self.ppis;
-            self.vgic()
-                .with_gic(|gic| set_lines(gic, index, ppis, lines));
-            self.lines = lines;
-        }
     }
 
     /// Ticks until the virtual counter is there.

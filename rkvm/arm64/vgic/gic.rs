@@ -324,6 +324,14 @@ impl Gic {
         }
     }
 
+    /// An interrupt is neither pending, but for its line, nor active any more.
+    pub fn forget(&mut self, at: IrqRef) {
+        self.change(at, |irq| {
+            irq.clear_latch();
+            irq.set_active(false);
+        });
+    }
+
     /// Whether something is there that the vCPU would be interrupted by, whatever its PSTATE: it ends a WFI.
     /// Nothing may be loaded.
     pub fn has_deliverable(&self, vcpu: VcpuIndex) -> bool {
