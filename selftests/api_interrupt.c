@@ -1,29 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* KVM_INTERRUPT, KVM_NMI, request_interrupt_window: interrupts that the VMM injects. */
-#include "lib/x86.h"
-
-#define VECTOR 0x41
+#include "lib/waits.h"
 
 static int interrupt(struct vcpu *vcpu, uint32_t vector)
 {
 	struct kvm_interrupt irq = { .irq = vector };
 
 	return ioctl(vcpu->fd, KVM_INTERRUPT, &irq);
-}
-
-/* Reports 1, waits, reports 3. The handler reports 2. */
-GUEST64(waits, "mov $1, %eax\n" REPORT "sti\n hlt\n mov $3, %eax\n" REPORT "cli\n hlt\n"
-	       "waits_handler:\n mov $2, %eax\n" REPORT "iretq\n");
-extern const uint8_t waits_handler[];
-
-static struct vcpu *waiting(void)
-{
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, waits);
-	uint32_t handler = GUEST_ADDR(waits, waits_handler);
-
-	vm_set_gate(vcpu->vm, MODE_LONG, VECTOR, handler);
-	vm_set_gate(vcpu->vm, MODE_LONG, NMI_VECTOR, handler);
-	return vcpu;
 }
 
 TEST(vectors_have_8_bits)

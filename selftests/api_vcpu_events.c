@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS. */
 #include "lib/traps.h"
-
-#define VECTOR 0x41
+#include "lib/waits.h"
 
 static struct kvm_vcpu_events events_of(struct vcpu *vcpu)
 {
@@ -15,21 +14,6 @@ static struct kvm_vcpu_events events_of(struct vcpu *vcpu)
 static int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *events)
 {
 	return ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, events);
-}
-
-/* Reports 1, waits, reports 3. The handler reports 2. */
-GUEST64(waits, "mov $1, %eax\n" REPORT "sti\n hlt\n mov $3, %eax\n" REPORT "cli\n hlt\n"
-	       "waits_handler:\n mov $2, %eax\n" REPORT "iretq\n");
-LABEL(waits_handler);
-
-static struct vcpu *waiting(void)
-{
-	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, waits);
-	uint32_t handler = GUEST_ADDR(waits, waits_handler);
-
-	vm_set_gate(vcpu->vm, MODE_LONG, VECTOR, handler);
-	vm_set_gate(vcpu->vm, MODE_LONG, NMI_VECTOR, handler);
-	return vcpu;
 }
 
 TEST(start_state)

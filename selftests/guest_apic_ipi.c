@@ -10,24 +10,15 @@ static volatile int got[CPUS], got_nmi[CPUS];
 static volatile bool finish;
 static volatile uint32_t logical_ids[CPUS], flat_or_cluster;
 
-/* Guest code knows its vCPU by the stack it runs on. */
-static inline int self(void)
-{
-	uint8_t *at;
-
-	__asm__("mov %%rsp, %0" : "=r"(at));
-	return (at - guest_stacks[0]) / GUEST_STACK_SIZE;
-}
-
 HANDLER(on_ipi)
 {
-	got[self()]++;
+	got[guest_self()]++;
 	apic_eoi();
 }
 
 HANDLER(on_nmi)
 {
-	got_nmi[self()]++;
+	got_nmi[guest_self()]++;
 }
 
 HANDLER(on_finish)
@@ -38,10 +29,10 @@ HANDLER(on_finish)
 static void set_up(void)
 {
 	apic_enable();
-	GUEST_EQ(apic_id(), self());
+	GUEST_EQ(apic_id(), guest_self());
 	if (!x2apic) {
 		apic_write(APIC_DFR, flat_or_cluster);
-		apic_write(APIC_LDR, logical_ids[self()] << 24);
+		apic_write(APIC_LDR, logical_ids[guest_self()] << 24);
 	}
 	__atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
 }
@@ -304,7 +295,7 @@ static void pong(void)
 	int seen = 0;
 
 	set_up();
-	while (self() == 1 && seen < 200) {
+	while (guest_self() == 1 && seen < 200) {
 		guest_wait(got[1] > seen);
 		seen++;
 		apic_icr(0, VEC_A);

@@ -1,60 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* machine: again=enable_apicv=1 */
 /* Priorities of interrupts: SDM volume 3, 11.8.3 "Interrupt, Task, and Processor Priority". */
-#include "lib/apic.h"
-
-/* Of the class of VEC_B, and before it */
-enum { VEC_B_HIGH = VEC_B + 1, ORDER = 16 };
-
-static volatile int count;
-static volatile uint8_t order[ORDER];
-static volatile uint32_t ppr_seen;
-static volatile bool eoi_by_handler = true;
-static void (*volatile nested)(void);
-
-static void arrived(uint8_t vector)
-{
-	order[count++ % ORDER] = vector;
-	ppr_seen = apic_read(APIC_PPR);
-	GUEST_TRUE(apic_bit(APIC_ISR, vector));
-	GUEST_TRUE(!apic_bit(APIC_IRR, vector));
-	if (nested) {
-		void (*fn)(void) = nested;
-
-		nested = NULL;
-		fn();
-	}
-	if (eoi_by_handler)
-		apic_eoi();
-}
-
-HANDLER(on_a) { arrived(VEC_A); }
-HANDLER(on_b) { arrived(VEC_B); }
-HANDLER(on_b_high) { arrived(VEC_B_HIGH); }
-HANDLER(on_c) { arrived(VEC_C); }
+#include "lib/apic_order.h"
 
 static void run(void (*fn)(void), bool by_msr)
 {
-	struct vcpu *vcpu = guest_cpu(guest_vm(CHIPS), 0, fn);
-
-	x2apic = by_msr;
-	guest_gate(vcpu->vm, VEC_A, on_a);
-	guest_gate(vcpu->vm, VEC_B, on_b);
-	guest_gate(vcpu->vm, VEC_B_HIGH, on_b_high);
-	guest_gate(vcpu->vm, VEC_C, on_c);
-	EXPECT_DONE(vcpu);
-}
-
-static void send(uint8_t vector)
-{
-	apic_icr(0, ICR_SELF | vector);
-}
-
-static void expect_order(const char *vectors, int n)
-{
-	GUEST_EQ(count, n);
-	for (int i = 0; i < n; i++)
-		GUEST_EQ(order[i], (uint8_t)vectors[i]);
+	EXPECT_DONE(order_guest(guest_vm(CHIPS), fn, by_msr));
 }
 
 static void highest_first(void)

@@ -5,67 +5,18 @@
  * service: whoever delivers them, the processor or the kernel, takes over what
  * the other has left.
  */
-#include "lib/apic.h"
+#include "lib/apic_order.h"
 
-enum { VEC_B_HIGH = VEC_B + 1, ORDER = 16, PIN = 10 };
-
-static volatile int count;
-static volatile uint8_t order[ORDER];
-static volatile bool eoi_by_handler = true;
-static void (*volatile nested)(void);
-
-static void arrived(uint8_t vector)
-{
-	order[count++ % ORDER] = vector;
-	GUEST_TRUE(apic_bit(APIC_ISR, vector));
-	if (nested) {
-		void (*fn)(void) = nested;
-
-		nested = NULL;
-		fn();
-	}
-	if (eoi_by_handler)
-		apic_eoi();
-}
-
-HANDLER(on_a) { arrived(VEC_A); }
-HANDLER(on_b) { arrived(VEC_B); }
-HANDLER(on_b_high) { arrived(VEC_B_HIGH); }
-HANDLER(on_c) { arrived(VEC_C); }
-
-static struct vcpu *begin(struct vm *vm, void (*fn)(void), bool by_msr)
-{
-	struct vcpu *vcpu = guest_cpu(vm, 0, fn);
-
-	x2apic = by_msr;
-	guest_gate(vm, VEC_A, on_a);
-	guest_gate(vm, VEC_B, on_b);
-	guest_gate(vm, VEC_B_HIGH, on_b_high);
-	guest_gate(vm, VEC_C, on_c);
-	return vcpu;
-}
+enum { PIN = 10 };
 
 static void run(void (*fn)(void), bool by_msr)
 {
-	EXPECT_DONE(begin(guest_vm(CHIPS), fn, by_msr));
-}
-
-static void send(uint8_t vector)
-{
-	apic_icr(0, ICR_SELF | vector);
+	EXPECT_DONE(order_guest(guest_vm(CHIPS), fn, by_msr));
 }
 
 static void self_ipi(uint8_t vector)
 {
 	apic_write(APIC_SELF_IPI, vector);
-}
-
-/* Those that have come so far */
-static void expect_order(const char *vectors, int n)
-{
-	GUEST_EQ(count, n);
-	for (int i = 0; i < n; i++)
-		GUEST_EQ(order[i], (uint8_t)vectors[i]);
 }
 
 /* --- changes of mode --- */
@@ -154,7 +105,7 @@ static void hold_two(void)
 
 static void vmm_changes(bool by_msr)
 {
-	struct vcpu *vcpu = begin(guest_vm(CHIPS), hold_two, by_msr);
+	struct vcpu *vcpu = order_guest(guest_vm(CHIPS), hold_two, by_msr);
 	struct kvm_sregs sregs;
 
 	for (uint32_t step = 1; step <= 2; step++) {
@@ -223,7 +174,7 @@ static void be_given_state(void)
 
 static void gives_state(bool by_msr)
 {
-	struct vcpu *vcpu = begin(guest_vm(CHIPS), be_given_state, by_msr);
+	struct vcpu *vcpu = order_guest(guest_vm(CHIPS), be_given_state, by_msr);
 	struct kvm_lapic_state lapic;
 
 	ASSERT_STEP(vcpu, 1);
@@ -274,7 +225,7 @@ static void move(void)
 /* What is pending and in service goes along to another VM. */
 static void moves(bool by_msr)
 {
-	struct vcpu *from = begin(guest_vm(CHIPS), move, by_msr);
+	struct vcpu *from = order_guest(guest_vm(CHIPS), move, by_msr);
 	struct vcpu *to;
 	struct kvm_lapic_state lapic;
 	struct kvm_sregs sregs;
@@ -284,7 +235,7 @@ static void moves(bool by_msr)
 	/* The next KVM_RUN finishes the OUT. */
 	from->run->immediate_exit = 1;
 	ASSERT_ERRNO(vcpu_run(from), EINTR);
-	to = begin(guest_vm(CHIPS), move, by_msr);
+	to = order_guest(guest_vm(CHIPS), move, by_msr);
 	sregs = vcpu_sregs(from);
 	regs = vcpu_regs(from);
 	lapic = vcpu_lapic(from);
@@ -382,7 +333,7 @@ static void *send_msi(void *arg)
 
 TEST(halt_with_one_held_back)
 {
-	struct vcpu *vcpu = begin(guest_vm(CHIPS), halt, true);
+	struct vcpu *vcpu = order_guest(guest_vm(CHIPS), halt, true);
 	pthread_t thread;
 
 	ASSERT_STEP(vcpu, 1);
@@ -436,7 +387,7 @@ static void level(void)
 
 static void ends_of_levels(bool by_msr)
 {
-	struct vcpu *vcpu = begin(guest_vm(CHIPS), level, by_msr);
+	struct vcpu *vcpu = order_guest(guest_vm(CHIPS), level, by_msr);
 	struct vm *vm = vcpu->vm;
 
 	ASSERT_STEP(vcpu, 1);
@@ -483,7 +434,7 @@ static void take_all(void)
 /* One vector of a guest that runs, by messages and by a level */
 static void mixed(bool by_msr)
 {
-	struct vcpu *vcpu = begin(guest_vm(CHIPS), take_all, by_msr);
+	struct vcpu *vcpu = order_guest(guest_vm(CHIPS), take_all, by_msr);
 	struct vm *vm = vcpu->vm;
 	pthread_t thread;
 
@@ -526,7 +477,7 @@ static void be_blocked(void)
 
 TEST(blocked_for_a_debugger)
 {
-	struct vcpu *vcpu = begin(guest_vm(CHIPS), be_blocked, true);
+	struct vcpu *vcpu = order_guest(guest_vm(CHIPS), be_blocked, true);
 	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ };
 
 	if (!(kvm_check(vcpu->vm->kvm, KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ))

@@ -8,17 +8,9 @@ enum { CPUS = 3, UNKNOWN = 12345 };
 static volatile int ready, got[CPUS];
 static volatile bool woken, finish;
 
-static inline int self(void)
-{
-	uint8_t *at;
-
-	__asm__("mov %%rsp, %0" : "=r"(at));
-	return (at - guest_stacks[0]) / GUEST_STACK_SIZE;
-}
-
 HANDLER(on_ipi)
 {
-	got[self()]++;
+	got[guest_self()]++;
 	apic_eoi();
 }
 

@@ -104,17 +104,26 @@ static void take_one(void)
 	GUEST_EQ(count, 1);
 }
 
+/* The guest after an interrupt by GSI's eventfd, which is bound by then. */
+static struct vcpu *interrupted_once(void (*fn)(void), int *fd)
+{
+	struct vcpu *vcpu = irqfd_guest(fn);
+
+	*fd = event_new();
+	route(vcpu->vm, VEC_A);
+	ASSERT_OK(irqfd(vcpu->vm, *fd, GSI, 0, 0));
+	ASSERT_STEP(vcpu, 1);
+	event_signal(*fd);
+	ASSERT_STEP(vcpu, 2);
+	return vcpu;
+}
+
 /* The vCPU does not run: what comes waits for it. */
 TEST(while_the_vcpu_is_outside)
 {
-	struct vcpu *vcpu = irqfd_guest(take_two);
-	int fd = event_new();
+	int fd;
+	struct vcpu *vcpu = interrupted_once(take_two, &fd);
 
-	route(vcpu->vm, VEC_A);
-	ASSERT_OK(irqfd(vcpu->vm, fd, GSI, 0, 0));
-	ASSERT_STEP(vcpu, 1);
-	event_signal(fd);
-	ASSERT_STEP(vcpu, 2);
 	event_signal(fd);
 	event_signal(fd);
 	EXPECT_DONE(vcpu);
@@ -138,14 +147,9 @@ TEST(signalled_before)
 
 TEST(deassigned)
 {
-	struct vcpu *vcpu = irqfd_guest(take_one);
-	int fd = event_new();
+	int fd;
+	struct vcpu *vcpu = interrupted_once(take_one, &fd);
 
-	route(vcpu->vm, VEC_A);
-	ASSERT_OK(irqfd(vcpu->vm, fd, GSI, 0, 0));
-	ASSERT_STEP(vcpu, 1);
-	event_signal(fd);
-	ASSERT_STEP(vcpu, 2);
 	ASSERT_OK(irqfd(vcpu->vm, fd, GSI, KVM_IRQFD_FLAG_DEASSIGN, 0));
 	event_signal(fd);
 	EXPECT_DONE(vcpu);
@@ -156,14 +160,9 @@ TEST(deassigned)
 /* Closing the eventfd is enough. */
 TEST(closed)
 {
-	struct vcpu *vcpu = irqfd_guest(take_two);
-	int fd = event_new();
+	int fd;
+	struct vcpu *vcpu = interrupted_once(take_two, &fd);
 
-	route(vcpu->vm, VEC_A);
-	ASSERT_OK(irqfd(vcpu->vm, fd, GSI, 0, 0));
-	ASSERT_STEP(vcpu, 1);
-	event_signal(fd);
-	ASSERT_STEP(vcpu, 2);
 	ASSERT_OK(close(fd));
 	fd = event_new();
 	ASSERT_OK(irqfd(vcpu->vm, fd, GSI, 0, 0));
@@ -188,15 +187,10 @@ static void take_rerouted(void)
 /* Routes may change, and go, under a bound eventfd. */
 TEST(rerouted)
 {
-	struct vcpu *vcpu = irqfd_guest(take_rerouted);
+	int fd;
+	struct vcpu *vcpu = interrupted_once(take_rerouted, &fd);
 	const struct routes none = { 0 };
-	int fd = event_new();
 
-	route(vcpu->vm, VEC_A);
-	ASSERT_OK(irqfd(vcpu->vm, fd, GSI, 0, 0));
-	ASSERT_STEP(vcpu, 1);
-	event_signal(fd);
-	ASSERT_STEP(vcpu, 2);
 	route(vcpu->vm, VEC_B);
 	event_signal(fd);
 	ASSERT_STEP(vcpu, 3);

@@ -133,23 +133,8 @@ static void no_mmio(void)
 	GUEST_EQ(mmio_read(APIC_BASE + APIC_ID), NOBODY);
 }
 
-/* The APIC's page is nobody's then, and the VMM is asked; by C KVM only without a quirk. */
 TEST(no_page_in_this_mode)
 {
-	const struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_DISABLE_QUIRKS2, .args[0] = KVM_X86_QUIRK_LAPIC_MMIO_HOLE,
-	};
-	struct vm *vm = guest_vm(CHIPS);
-	struct vcpu *vcpu;
-
-	if (kvm_check(vm->fd, KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_LAPIC_MMIO_HOLE)
-		ASSERT_OK(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
-	vcpu = guest_cpu(vm, 0, no_mmio);
 	x2apic = true;
-	ASSERT_OK(guest_run(vcpu));
-	ASSERT_EXIT(vcpu, KVM_EXIT_MMIO);
-	EXPECT_EQ(vcpu->run->mmio.phys_addr, APIC_BASE + APIC_ID);
-	EXPECT_EQ(vcpu->run->mmio.is_write, 0);
-	memset(vcpu->run->mmio.data, 0xff, sizeof(vcpu->run->mmio.data));
-	EXPECT_DONE(vcpu);
+	expect_no_apic_page(no_mmio);
 }

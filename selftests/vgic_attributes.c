@@ -147,9 +147,7 @@ TEST(initialising)
 	EXPECT_EQ(vgic_dist(vgic, 4) & 0x1f, 7);
 	/* Frames without an address */
 	EXPECT_ERRNO(vcpu_run(vcpu), ENXIO);
-	vcpu_free(vcpu);
-	close(vgic);
-	vm_free(vm);
+	vgic_guest_free(vgic, &vcpu, 1);
 }
 
 TEST(running_before_it_is_initialised)
@@ -159,9 +157,7 @@ TEST(running_before_it_is_initialised)
 	struct vcpu *vcpu = vcpu_new(vm, 0);
 
 	EXPECT_ERRNO(vcpu_run(vcpu), EBUSY);
-	vcpu_free(vcpu);
-	close(vgic);
-	vm_free(vm);
+	vgic_guest_free(vgic, &vcpu, 1);
 }
 
 GUEST64(report_twice, "mov x0, #1\n" REPORT "mov x0, #2\n" REPORT);
@@ -201,9 +197,7 @@ TEST(lines_that_do_not_exist)
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_IRQ_LINE, &line), ENXIO);
 	line.irq = 5U << KVM_ARM_IRQ_TYPE_SHIFT;
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_IRQ_LINE, &line), EINVAL);
-	vcpu_free(vcpu);
-	close(vgic);
-	vm_free(vm);
+	vgic_guest_free(vgic, &vcpu, 1);
 }
 
 TEST(registers_of_the_vmm)
@@ -242,9 +236,7 @@ TEST(registers_of_the_vmm)
 	EXPECT_EQ(vgic_dist(vgic, 0x204), 0);
 	EXPECT_EQ(vgic_redist(vgic, 0, 0x10100), 0xffff);
 	EXPECT_EQ(vgic_redist(vgic, 0, 0x8), 1 << 4);
-	vcpu_free(vcpu);
-	close(vgic);
-	vm_free(vm);
+	vgic_guest_free(vgic, &vcpu, 1);
 }
 
 /* GICD_IGROUPR, GICD_IPRIORITYR and GICD_IROUTER are as many as there are interrupts. */
@@ -291,7 +283,5 @@ TEST(cpu_interface_registers)
 	ASSERT_OK(set(vgic, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, 0xc230, 0xf0));
 	ASSERT_OK(get(vgic, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, 0xc230, &value));
 	EXPECT_EQ(value, 0xf0);
-	vcpu_free(vcpu);
-	close(vgic);
-	vm_free(vm);
+	vgic_guest_free(vgic, &vcpu, 1);
 }

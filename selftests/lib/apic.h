@@ -233,6 +233,29 @@ static inline void irq_pulse(struct vm *vm, uint32_t gsi)
 	ASSERT_OK(irq_line(vm, gsi, 0));
 }
 
+/*
+ * Runs a guest that reads the APIC's ID by memory when its page is nobody's: the VMM is asked, by C KVM only without a
+ * quirk, and answers as nobody would.
+ */
+static inline void expect_no_apic_page(void (*fn)(void))
+{
+	const struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_DISABLE_QUIRKS2, .args[0] = KVM_X86_QUIRK_LAPIC_MMIO_HOLE,
+	};
+	struct vm *vm = guest_vm(CHIPS);
+	struct vcpu *vcpu;
+
+	if (kvm_check(vm->fd, KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_LAPIC_MMIO_HOLE)
+		ASSERT_OK(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	vcpu = guest_cpu(vm, 0, fn);
+	ASSERT_OK(guest_run(vcpu));
+	ASSERT_EXIT(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(vcpu->run->mmio.phys_addr, APIC_BASE + APIC_ID);
+	EXPECT_EQ(vcpu->run->mmio.is_write, 0);
+	memset(vcpu->run->mmio.data, 0xff, sizeof(vcpu->run->mmio.data));
+	EXPECT_DONE(vcpu);
+}
+
 static inline struct kvm_lapic_state vcpu_lapic(struct vcpu *vcpu)
 {
 	struct kvm_lapic_state lapic;

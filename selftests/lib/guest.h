@@ -222,6 +222,15 @@ enum { GUEST_CPUS = 8, GUEST_STACK_SIZE = 8192 };
 
 static __attribute__((aligned(4096))) uint8_t guest_stacks[GUEST_CPUS][GUEST_STACK_SIZE];
 
+/* Which vCPU this is: guest code knows it by the stack it runs on. */
+static inline int guest_self(void)
+{
+	uint8_t *at;
+
+	__asm__("mov %%rsp, %0" : "=r"(at));
+	return (at - guest_stacks[0]) / GUEST_STACK_SIZE;
+}
+
 static void guest_return(void)
 {
 	for (;;)

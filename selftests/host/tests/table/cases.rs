@@ -8,25 +8,51 @@ use rkvm_host::mmu::removed::Flush;
 use rkvm_host::mmu::table::{leaf_at, MapError, Mapped, PageTable};
 use rkvm_host::types::{Gfn, Pfn};
 use rkvm_host::vmx::ept::{EptEntry, MemoryType};
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering;
+
+/// A table in an arena.
+struct Case<'a> {
+    arena: &'a Arena,
+    table: Table<'a>,
+}
+
+impl<'a> Case<'a> {
+    fn new(arena: &'a Arena) -> Self {
+        let table = table(arena);
+        Self { arena, table }
+    }
+
+    /// Maps a leaf, and checks what became of it.
+    #[track_caller]
+    fn maps(&mut self, gfn: u64, level: Level, leaf: Leaf<MemoryType>, outcome: &str) {
+        let mapped = map(self.arena, &mut self.table, gfn, level, leaf);
+        assert_eq!(mapped, Ok(outcome));
+    }
+}
+
+impl<'a> Deref for Case<'a> {
+    type Target = Table<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.table
+    }
+}
+
+impl DerefMut for Case<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.table
+    }
+}
 
 #[test]
 fn each_level_is_indexed_by_its_own_bits() {
     // Once: an index used as a byte offset, and a parent's entry written at the child's index.
     let arena = Arena::new(8);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     let indices = [3u64, 5, 7, 11];
     let gfn = indices.iter().fold(0, |gfn, index| gfn << 9 | index);
-    assert_eq!(
-        map(
-            &arena,
-            &mut table,
-            gfn,
-            Level::Pte,
-            leaf(0x777, Access::ALL)
-        ),
-        Ok("new")
-    );
+    table.maps(gfn, Level::Pte, leaf(0x777, Access::ALL), "new");
 
     let mut at = table.root().raw();
     for (depth, index) in indices.iter().enumerate() {
@@ -45,18 +71,9 @@ fn each_level_is_indexed_by_its_own_bits() {
 fn neighbours_have_frames_of_their_own() {
     // Once: every frame resolved to the first page of its slot.
     let arena = Arena::new(8);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     for i in 0..ENTRIES as u64 {
-        assert_eq!(
-            map(
-                &arena,
-                &mut table,
-                i,
-                Level::Pte,
-                leaf(0x9000 + i, Access::ALL)
-            ),
-            Ok("new")
-        );
+        table.maps(i, Level::Pte, leaf(0x9000 + i, Access::ALL), "new");
     }
     for i in 0..ENTRIES as u64 {
         let (_, level, hpa) = arena.walk(table.root().raw(), i << 12 | 0x123).unwrap();
@@ -71,64 +88,46 @@ fn neighbours_have_frames_of_their_own() {
 #[test]
 fn faults_on_what_is_mapped_are_told_apart() {
     let arena = Arena::new(16);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     let read_only = leaf(0x40, Access::EXECUTE);
     let full = leaf(0x40, Access::ALL);
-    assert_eq!(map(&arena, &mut table, 8, Level::Pte, read_only), Ok("new"));
-    assert_eq!(
-        map(&arena, &mut table, 8, Level::Pte, read_only),
-        Ok("spurious")
-    );
-    assert_eq!(map(&arena, &mut table, 8, Level::Pte, full), Ok("upgraded"));
-    assert_eq!(
-        map(&arena, &mut table, 8, Level::Pte, read_only),
-        Ok("spurious")
-    );
+    table.maps(8, Level::Pte, read_only, "new");
+    table.maps(8, Level::Pte, read_only, "spurious");
+    table.maps(8, Level::Pte, full, "upgraded");
+    table.maps(8, Level::Pte, read_only, "spurious");
     assert_eq!(table.lookup(Gfn::new(8)), Some((Level::Pte, full)));
-    assert_eq!(
-        map(&arena, &mut table, 8, Level::Pte, leaf(0x41, Access::ALL)),
-        Ok("conflict")
-    );
+    table.maps(8, Level::Pte, leaf(0x41, Access::ALL), "conflict");
     assert_eq!(table.lookup(Gfn::new(8)), None);
     let uncached = Leaf {
         memory_type: MemoryType::Uncacheable,
         ..full
     };
-    assert_eq!(map(&arena, &mut table, 8, Level::Pte, full), Ok("new"));
-    assert_eq!(
-        map(&arena, &mut table, 8, Level::Pte, uncached),
-        Ok("conflict")
-    );
+    table.maps(8, Level::Pte, full, "new");
+    table.maps(8, Level::Pte, uncached, "conflict");
 }
 
 #[test]
 fn rights_that_are_asked_for_one_by_one_add_up() {
     // Once: each took the place of the other, for ever.
     let arena = Arena::new(16);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     let written = leaf(0x40, Access::WRITE);
     let fetched = leaf(0x40, Access::EXECUTE);
-    assert_eq!(map(&arena, &mut table, 8, Level::Pte, written), Ok("new"));
-    assert_eq!(
-        map(&arena, &mut table, 8, Level::Pte, fetched),
-        Ok("upgraded")
-    );
+    table.maps(8, Level::Pte, written, "new");
+    table.maps(8, Level::Pte, fetched, "upgraded");
     let both = leaf(0x40, Access::ALL);
     assert_eq!(table.lookup(Gfn::new(8)), Some((Level::Pte, both)));
-    assert_eq!(
-        map(&arena, &mut table, 8, Level::Pte, written),
-        Ok("spurious")
-    );
+    table.maps(8, Level::Pte, written, "spurious");
 }
 
 #[test]
 fn runs_are_what_of_a_leaf_is_in_the_range() {
     let arena = Arena::new(16);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     let small = leaf(0x41, Access::READ);
     let large = leaf(0x1000, Access::ALL);
-    assert_eq!(map(&arena, &mut table, 3, Level::Pte, small), Ok("new"));
-    assert_eq!(map(&arena, &mut table, 512, Level::Pmd, large), Ok("new"));
+    table.maps(3, Level::Pte, small, "new");
+    table.maps(512, Level::Pmd, large, "new");
     let runs = |range| {
         let mut runs = Vec::new();
         table.each_run(gfns(range), |frame, pages| runs.push((frame.raw(), pages)));
@@ -143,7 +142,7 @@ fn runs_are_what_of_a_leaf_is_in_the_range() {
 #[test]
 fn room_ends_where_a_table_is() {
     let arena = Arena::new(8);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     let room = |table: &Table<'_>, gfn, level| table.room(Gfn::new(gfn), level);
     assert_eq!(room(&table, 0x201, Level::Pud), Level::Pud);
 
@@ -161,7 +160,7 @@ fn room_ends_where_a_table_is() {
 #[test]
 fn a_large_leaf_takes_the_place_of_a_table_and_back() {
     let arena = Arena::new(16);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     for gfn in [0x200, 0x201, 0x3ff] {
         let _ = map(
             &arena,
@@ -173,50 +172,20 @@ fn a_large_leaf_takes_the_place_of_a_table_and_back() {
     }
     assert_eq!(arena.in_use(), 4);
     let large = leaf(0x8000, Access::ALL);
-    assert_eq!(
-        map(&arena, &mut table, 0x200, Level::Pmd, large),
-        Ok("conflict")
-    );
+    table.maps(0x200, Level::Pmd, large, "conflict");
     assert_eq!(arena.in_use(), 3);
-    assert_eq!(map(&arena, &mut table, 0x200, Level::Pmd, large), Ok("new"));
+    table.maps(0x200, Level::Pmd, large, "new");
 
     // A small page inside of the same memory is there already; with other memory it is not.
-    assert_eq!(
-        map(
-            &arena,
-            &mut table,
-            0x234,
-            Level::Pte,
-            leaf(0x8034, Access::READ)
-        ),
-        Ok("spurious")
-    );
+    table.maps(0x234, Level::Pte, leaf(0x8034, Access::READ), "spurious");
     let (level, whole) = table.lookup(Gfn::new(0x234)).unwrap();
     assert_eq!(
         leaf_at(whole, level, Gfn::new(0x234)),
         leaf(0x8034, Access::ALL)
     );
-    assert_eq!(
-        map(
-            &arena,
-            &mut table,
-            0x234,
-            Level::Pte,
-            leaf(0x8035, Access::READ)
-        ),
-        Ok("conflict")
-    );
+    table.maps(0x234, Level::Pte, leaf(0x8035, Access::READ), "conflict");
     assert_eq!(table.lookup(Gfn::new(0x200)), None);
-    assert_eq!(
-        map(
-            &arena,
-            &mut table,
-            0x234,
-            Level::Pte,
-            leaf(0x8035, Access::READ)
-        ),
-        Ok("new")
-    );
+    table.maps(0x234, Level::Pte, leaf(0x8035, Access::READ), "new");
 }
 
 /// A root of several tables is one long table: pages on both sides of a border, one walk and one zap over it, and
@@ -236,7 +205,8 @@ fn a_root_of_several_tables() {
         let places = [0, BORDER - 1, BORDER, 3 * BORDER - 1, 4 * BORDER - 1];
         for gfn in places {
             let leaf = leaf(gfn & 0xffff, Access::ALL);
-            assert_eq!(map(&arena, &mut table, gfn, Level::Pte, leaf), Ok("new"));
+            let mapped = map(&arena, &mut table, gfn, Level::Pte, leaf);
+            assert_eq!(mapped, Ok("new"));
             let (level, found) = table.lookup(Gfn::new(gfn)).unwrap();
             assert_eq!((level, found.frame), (Level::Pte, Pfn::new(gfn & 0xffff)));
         }
@@ -257,7 +227,7 @@ fn a_root_of_several_tables() {
 #[test]
 fn nonsense_is_refused() {
     let arena = Arena::new(4);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     let limit = table.limit().raw();
     assert_eq!(limit, 1 << 36);
     let cases = [
@@ -300,7 +270,7 @@ fn nonsense_is_refused() {
 #[test]
 fn an_empty_stock_is_reported_and_the_next_attempt_goes_on() {
     let arena = Arena::new(8);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     let mut attempt = || {
         let wanted = leaf(2, Access::ALL);
         let mapped = table.map(Gfn::new(1), Level::Pte, wanted, &mut Stock(&arena, 1))?;
@@ -314,12 +284,9 @@ fn an_empty_stock_is_reported_and_the_next_attempt_goes_on() {
 #[test]
 fn pages_come_back_only_after_the_flush() {
     let arena = Arena::new(32);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     for gfn in [0, 1, 0x200, 0x4_0000, 0x4_0200, 0x800_0000] {
-        assert_eq!(
-            map(&arena, &mut table, gfn, Level::Pte, leaf(gfn, Access::ALL)),
-            Ok("new")
-        );
+        table.maps(gfn, Level::Pte, leaf(gfn, Access::ALL), "new");
     }
     let before = arena.in_use();
     let root = table.root().raw();
@@ -341,12 +308,9 @@ fn pages_come_back_only_after_the_flush() {
 #[test]
 fn half_taken_pages_are_freed_by_drop() {
     let arena = Arena::new(32);
-    let mut table = table(&arena);
+    let mut table = Case::new(&arena);
     for gfn in [0, 0x200, 0x400, 0x4_0000] {
-        assert_eq!(
-            map(&arena, &mut table, gfn, Level::Pte, leaf(gfn, Access::ALL)),
-            Ok("new")
-        );
+        table.maps(gfn, Level::Pte, leaf(gfn, Access::ALL), "new");
     }
     let mut pages = table.zap(gfns(0..u64::MAX)).after_flush(|| ());
     assert!(pages.next().is_some());
