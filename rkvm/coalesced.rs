@@ -29,9 +29,22 @@ pub struct Zone {
     end: u64,
 }
 
+/// `struct kvm_coalesced_mmio_zone`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ZoneRequest {
+    /// The first address or port.
+    pub addr: u64,
+    /// Bytes.
+    pub size: u32,
+    /// 1 for ports, 0 for memory; VMMs can write other values.
+    pub pio: u32,
+}
+
 impl Zone {
-    /// Makes sense of `struct kvm_coalesced_mmio_zone`. `EINVAL` if `pio` is neither 0 nor 1.
-    pub fn new(addr: u64, size: u32, pio: u32) -> Result<Self> {
+    /// Makes sense of a request. `EINVAL` if `pio` is neither 0 nor 1.
+    pub fn new(request: &ZoneRequest) -> Result<Self> {
+        let ZoneRequest { addr, size, pio } = *request;
         Ok(Self {
             space: match pio {
                 0 => Space::Memory,

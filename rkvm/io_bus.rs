@@ -11,7 +11,7 @@ pub use ring::RingPage;
 
 use crate::{
     bus::{Handled, Space},
-    coalesced::{Pushed, Zone, Zones},
+    coalesced::{Pushed, Zone, ZoneRequest, Zones},
     host::{
         bindings as uapi,
         cpu::PreemptOff,
@@ -160,8 +160,8 @@ impl IoBus {
     }
 
     /// KVM_REGISTER_COALESCED_MMIO. `EINVAL` for a space that does not exist, `ENOSPC` for too many zones.
-    pub fn register_coalesced(&self, zone: &uapi::kvm_coalesced_mmio_zone) -> Result {
-        let zone = Zone::new(zone.addr, zone.size, zone.pio())?;
+    pub fn register_coalesced(&self, zone: &ZoneRequest) -> Result {
+        let zone = Zone::new(zone)?;
         let ring = self.ring()?;
         self.published.update(|current| {
             let mut next = current.clone();
@@ -174,8 +174,8 @@ impl IoBus {
 
     /// KVM_UNREGISTER_COALESCED_MMIO: all zones that contain this one go. That there is none is no error.
     /// `EINVAL` for a space that does not exist.
-    pub fn unregister_coalesced(&self, zone: &uapi::kvm_coalesced_mmio_zone) -> Result {
-        let zone = Zone::new(zone.addr, zone.size, zone.pio())?;
+    pub fn unregister_coalesced(&self, zone: &ZoneRequest) -> Result {
+        let zone = Zone::new(zone)?;
         self.published.update(|current| {
             let Some(zones) = current.devices(zone.space).zones.without(&zone)? else {
                 return Ok(None);

@@ -46,7 +46,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use dirty::LogMode;
-pub use dirty::{ClearRequest, MODES as LOG_MODES};
+pub use dirty::{ClearRequest, LogRequest, MODES as LOG_MODES};
 use kernel::{
     prelude::*,
     sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock},

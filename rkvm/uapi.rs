@@ -6,9 +6,10 @@
 #![expect(unsafe_code)]
 
 use crate::{
+    coalesced::ZoneRequest,
     gsi_routing::{RoutingEntry, MAX_ROUTES},
     host::bindings as uapi,
-    mmu::ClearRequest,
+    mmu::{ClearRequest, LogRequest},
 };
 use kernel::{
     prelude::*,
@@ -35,6 +36,11 @@ macro_rules! plain {
     };
 }
 
+// Those that stand for structures with unions in them.
+const _: () = assert!(size_of::<LogRequest>() == size_of::<uapi::kvm_dirty_log>());
+const _: () = assert!(size_of::<ClearRequest>() == size_of::<uapi::kvm_clear_dirty_log>());
+const _: () = assert!(size_of::<ZoneRequest>() == size_of::<uapi::kvm_coalesced_mmio_zone>());
+
 plain!(
     u8,
     u16,
@@ -42,11 +48,11 @@ plain!(
     u64,
     uapi::kvm_userspace_memory_region,
     uapi::kvm_userspace_memory_region2,
-    uapi::kvm_dirty_log,
-    uapi::kvm_clear_dirty_log,
+    LogRequest,
+    ClearRequest,
     uapi::kvm_ioeventfd,
     uapi::kvm_irqfd,
-    uapi::kvm_coalesced_mmio_zone,
+    ZoneRequest,
     uapi::kvm_enable_cap,
     uapi::kvm_create_device,
     uapi::kvm_device_attr,
@@ -96,36 +102,6 @@ plain!(
     [crate::x86::pit::ChannelState; 3],
     crate::x86::cpuid::CpuidEntry,
 );
-
-impl uapi::kvm_dirty_log {
-    /// Where the VMM wants the log.
-    pub fn bitmap(&self) -> UserAddress {
-        // SAFETY: any bytes are a valid integer, and those of the union came from user space.
-        UserAddress::new(unsafe { self.__bindgen_anon_1.padding2 } as usize)
-    }
-}
-
-impl uapi::kvm_clear_dirty_log {
-    /// The request, without the union in it.
-    pub fn request(&self) -> ClearRequest {
-        // SAFETY: any bytes are a valid integer, and those of the union came from user space.
-        let bitmap = unsafe { self.__bindgen_anon_1.padding2 };
-        ClearRequest {
-            slot: self.slot,
-            pages: self.num_pages,
-            first: self.first_page,
-            bitmap: UserAddress::new(bitmap as usize),
-        }
-    }
-}
-
-impl uapi::kvm_coalesced_mmio_zone {
-    /// 1 if the zone is of ports, 0 if it is of memory; VMMs can write other values.
-    pub fn pio(&self) -> u32 {
-        // SAFETY: any bytes are a valid integer, and those of the union came from user space.
-        unsafe { self.__bindgen_anon_1.pio }
-    }
-}
 
 /// Gives a [`Plain`] value the kernel crate's traits.
 #[derive(Clone, Copy)]

@@ -134,12 +134,12 @@ impl Vm {
                 this.mmu.set_region(&region).map(|()| 0)
             }
             uapi::RKVM_GET_DIRTY_LOG => {
-                let log = UserAddress::new(arg).read::<uapi::kvm_dirty_log>()?;
-                this.mmu.get_dirty_log(log.slot, log.bitmap()).map(|()| 0)
+                let request = UserAddress::new(arg).read()?;
+                this.mmu.get_dirty_log(&request).map(|()| 0)
             }
             uapi::RKVM_CLEAR_DIRTY_LOG => {
-                let log = UserAddress::new(arg).read::<uapi::kvm_clear_dirty_log>()?;
-                this.mmu.clear_dirty_log(&log.request()).map(|()| 0)
+                let request = UserAddress::new(arg).read()?;
+                this.mmu.clear_dirty_log(&request).map(|()| 0)
             }
             uapi::RKVM_ENABLE_CAP => this.enable_cap(cmd, UserAddress::new(arg)),
             uapi::RKVM_IOEVENTFD => {
@@ -152,11 +152,11 @@ impl Vm {
                 this.irqfds.ioctl(&request, sink).map(|()| 0)
             }
             uapi::RKVM_REGISTER_COALESCED_MMIO => {
-                let zone = UserAddress::new(arg).read::<uapi::kvm_coalesced_mmio_zone>()?;
+                let zone = UserAddress::new(arg).read()?;
                 this.io.register_coalesced(&zone).map(|()| 0)
             }
             uapi::RKVM_UNREGISTER_COALESCED_MMIO => {
-                let zone = UserAddress::new(arg).read::<uapi::kvm_coalesced_mmio_zone>()?;
+                let zone = UserAddress::new(arg).read()?;
                 this.io.unregister_coalesced(&zone).map(|()| 0)
             }
             uapi::RKVM_GET_STATS_FD => stats_file::create(c"kvm-vm-stats", this.clone()),

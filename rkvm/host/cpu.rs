@@ -7,7 +7,7 @@
 
 use super::bindings;
 use core::{ffi::c_void, marker::PhantomData};
-use kernel::{prelude::*, types::NotThreadSafe};
+use kernel::{current, prelude::*, types::NotThreadSafe};
 
 /// The number of a host CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,8 +132,7 @@ pub fn yield_to_others() {
 
 /// Whether the current task has a signal to handle.
 pub fn signal_pending() -> bool {
-    // SAFETY: reads the current task's flags.
-    unsafe { bindings::rkvm_signal_pending() }
+    current!().signal_pending()
 }
 
 /// Whether the current task is being killed: what it does in the kernel is of no use any more.

@@ -108,11 +108,6 @@ void rkvm_user_return(void)
 	rseq_virt_userspace_exit();
 }
 
-bool rkvm_signal_pending(void)
-{
-	return signal_pending(current);
-}
-
 /* Whether the current task is all that the CPU has to do, and has no signal. */
 bool rkvm_otherwise_idle(void)
 {
@@ -190,11 +185,6 @@ void rkvm_sigmask_restore(const sigset_t *saved)
 
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	sigemptyset(&current->real_blocked);
-}
-
-struct mm_struct *rkvm_current_mm(void)
-{
-	return current->mm;
 }
 
 struct mmu_notifier *rkvm_mmu_notifier_get(const struct mmu_notifier_ops *ops, struct mm_struct *mm)

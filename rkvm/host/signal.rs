@@ -6,7 +6,6 @@
 #![expect(unsafe_code)]
 
 use super::bindings;
-use core::mem::MaybeUninit;
 use kernel::types::NotThreadSafe;
 
 /// The size of a kernel signal set in bytes.
@@ -25,12 +24,11 @@ pub struct MaskedSignals {
 impl MaskedSignals {
     /// Blocks just the signals of `mask`.
     pub fn new(mask: &SignalMask) -> Self {
-        let mut saved = MaybeUninit::uninit();
+        let mut saved = kernel::bindings::sigset_t::default();
         // SAFETY: the mask has the size of a sigset, and `saved` is valid for the old one.
-        unsafe { bindings::rkvm_sigmask_set(mask.0.as_ptr(), saved.as_mut_ptr()) };
+        unsafe { bindings::rkvm_sigmask_set(mask.0.as_ptr(), &mut saved) };
         Self {
-            // SAFETY: the call has written it.
-            saved: unsafe { saved.assume_init() },
+            saved,
             _task: NotThreadSafe,
         }
     }

@@ -8,7 +8,7 @@
 use super::bindings;
 use crate::types::{Hva, Pfn, PAGE_SHIFT};
 use core::ptr::NonNull;
-use kernel::prelude::*;
+use kernel::{current, prelude::*};
 
 /// What a guest wants to do with a page, and so what its mapping must allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +77,14 @@ impl UserPage {
     ///
     /// It can change at once: whoever acts on it rechecks the notifier's sequence first.
     pub fn mapping_shift(&self, hva: Hva) -> u32 {
-        // SAFETY: the value holds a reference, and the current task's mm exists while it is in an ioctl.
-        unsafe {
-            if bindings::rkvm_page_is_huge(self.page.as_ptr()) {
-                let mm = bindings::rkvm_current_mm();
-                bindings::rkvm_host_mapping_shift(mm, hva.raw() as usize)
-            } else {
-                PAGE_SHIFT
-            }
+        // SAFETY: the value holds a reference.
+        let huge = unsafe { bindings::rkvm_page_is_huge(self.page.as_ptr()) };
+        match current!().mm() {
+            // SAFETY: a task's mm stays while the task runs.
+            Some(mm) if huge => unsafe {
+                bindings::rkvm_host_mapping_shift(mm.as_raw(), hva.raw() as usize)
+            },
+            _ => PAGE_SHIFT,
         }
     }
 

@@ -53,8 +53,20 @@ impl LogMode {
     }
 }
 
+/// `struct kvm_dirty_log`: whose marks a VMM wants, and where.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct LogRequest {
+    /// The slot.
+    pub slot: u32,
+    _padding: u32,
+    /// An address in user space, for a bit for each of its pages.
+    pub bitmap: u64,
+}
+
 /// `struct kvm_clear_dirty_log`: which marks a VMM takes.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct ClearRequest {
     /// The slot.
     pub slot: u32,
@@ -62,8 +74,8 @@ pub struct ClearRequest {
     pub pages: u32,
     /// The first of them.
     pub first: u64,
-    /// A bit for each of these pages.
-    pub bitmap: UserAddress,
+    /// An address in user space, of a bit for each of these pages.
+    pub bitmap: u64,
 }
 
 impl Mmu {
@@ -78,13 +90,14 @@ impl Mmu {
         Ok(())
     }
 
-    /// KVM_GET_DIRTY_LOG: writes a bit for each page of the slot to `bitmap`, in words of 64 bits, and
+    /// KVM_GET_DIRTY_LOG: writes a bit for each page of the slot to the bitmap, in words of 64 bits, and
     /// clears the log, unless the VMM does that itself.
     ///
     /// `EINVAL` for a slot number out of range, `ENOENT` where there is no such slot or it has no
     /// log, `EFAULT` if the bitmap is not writable (the log keeps its marks then), `ENOMEM`.
-    pub fn get_dirty_log(&self, slot: u32, bitmap: UserAddress) -> Result {
-        let (log, marks) = self.shared.look_at_log(slot)?;
+    pub fn get_dirty_log(&self, request: &LogRequest) -> Result {
+        let (log, marks) = self.shared.look_at_log(request.slot)?;
+        let bitmap = UserAddress::new(request.bitmap as usize);
         bitmap.write_array(&marks).inspect_err(|_| {
             for (word, bits) in marks.iter().enumerate() {
                 log.put(word, *bits);
@@ -114,7 +127,7 @@ impl Mmu {
             return Err(EINVAL);
         }
         let words = usize::try_from(count.div_ceil(PAGES_PER_WORD))?;
-        let wanted = request.bitmap.read_array::<u64>(words)?;
+        let wanted = UserAddress::new(request.bitmap as usize).read_array::<u64>(words)?;
         let first = usize::try_from(request.first / PAGES_PER_WORD)?;
         let within = |word: usize| low_bits(count.saturating_sub(word as u64 * PAGES_PER_WORD));
         let wanted = |word: usize| {

@@ -24,6 +24,7 @@ use crate::{
     },
     types::Hpa,
 };
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
 /// Whether VMLAUNCH or VMRESUME enters the guest.
@@ -58,8 +59,8 @@ impl Vmcs {
     /// A clear VMCS of the format that `revision` names. `ENOMEM` if there is no memory.
     pub fn new(revision: u32) -> Result<Self> {
         let page = KernelPage::new()?;
-        // SAFETY: the page is ours and nothing knows of it yet.
-        unsafe { page.as_ptr().cast::<u32>().write(revision) };
+        let [first, ..] = page.words();
+        first.store(revision, Ordering::Relaxed);
         Ok(Self {
             address: page.hpa(),
             _page: page,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
 
 use rkvm_host::bus::Space;
-use rkvm_host::coalesced::{push, Pushed, Zone, Zones, RING_ENTRIES, RING_WORDS};
+use rkvm_host::coalesced::{push, Pushed, Zone, ZoneRequest, Zones, RING_ENTRIES, RING_WORDS};
 
 struct Ring(Box<[AtomicU32; RING_WORDS]>);
 
@@ -109,16 +109,20 @@ fn what_the_vmm_writes_is_not_trusted() {
     assert_eq!(push(&ring.0, Space::Memory, 0, &[0; 9]), Pushed::Full);
 }
 
+fn request(addr: u64, size: u32, pio: u32) -> Result<Zone> {
+    Zone::new(&ZoneRequest { addr, size, pio })
+}
+
 fn zone(addr: u64, size: u32) -> Zone {
-    Zone::new(addr, size, 0).unwrap()
+    request(addr, size, 0).unwrap()
 }
 
 #[test]
 fn zones_are_of_memory_or_of_ports() {
     assert_eq!(zone(0, 1).space, Space::Memory);
-    assert_eq!(Zone::new(0, 1, 1).unwrap().space, Space::Port);
-    assert_eq!(Zone::new(0, 1, 2), Err(EINVAL));
-    assert_eq!(Zone::new(0, 1, u32::MAX), Err(EINVAL));
+    assert_eq!(request(0, 1, 1).unwrap().space, Space::Port);
+    assert_eq!(request(0, 1, 2), Err(EINVAL));
+    assert_eq!(request(0, 1, u32::MAX), Err(EINVAL));
 }
 
 #[test]
