@@ -114,7 +114,10 @@ SYM_FUNC_START(rkvm_arm64_enter)
 
 /* From a vector: X0 and X1 are pushed, X1 is how the guest was left. */
 SYM_INNER_LABEL(rkvm_arm64_exit, SYM_L_LOCAL)
-	/* An SError that the guest has caused must not come when they are unmasked, as the host's. */
+	/*
+	 * An SError that the guest has caused must not come when they are unmasked, as the host's. Without the RAS
+	 * extension this does nothing, and the host takes the error.
+	 */
 	esb
 	/* The host must not speculate by what the guest has trained branch predictors to. */
 alternative_if_not ARM64_SPECTRE_BHB
@@ -207,8 +210,14 @@ SYM_FUNC_END(rkvm_arm64_enter)
  */
 SYM_CODE_START_LOCAL(rkvm_arm64_own_exception)
 	mrs	x0, spsr_el2
+	tbz	x0, #SPSR_IL_BIT, 7f
+	/* SPSR_EL2 is of EL2 now; the guest's PSTATE is what it was. */
+	ldr	x0, [sp, #PUSHED + FRAME_X18 + 8]
+	ldr	x0, [x0, #REGS_PSTATE]
+	msr	spsr_el2, x0
 	mov	x1, #RKVM_EXIT_ILLEGAL
-	tbnz	x0, #SPSR_IL_BIT, rkvm_arm64_exit
+	b	rkvm_arm64_exit
+7:
 	ldr	x0, [sp, #PUSHED + FRAME_HOST + 8]
 	msr	vbar_el1, x0
 	isb
