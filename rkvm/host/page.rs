@@ -10,6 +10,11 @@ use crate::types::{Hpa, PAGE_SIZE};
 use core::{mem::ManuallyDrop, ptr::NonNull, sync::atomic::AtomicU32};
 use kernel::{mm::virt::VmaMixedMap, page::BorrowedPage, prelude::*};
 
+const _: () = assert!(
+    PAGE_SIZE == kernel::page::PAGE_SIZE,
+    "the kernel's pages have to be of 4 KiB"
+);
+
 /// An owned page, zeroed when it was allocated, charged to the task's memory cgroup.
 ///
 /// The page may be shared with hardware or user space, so its contents are reached through the raw
