@@ -162,6 +162,8 @@ void rkvm_write_hcr(u64 value);
 bool rkvm_translation_controls_trap(void);
 void rkvm_mpam_enter(void);
 void rkvm_mpam_leave(void);
+u64 rkvm_monitors_enter(void);
+void rkvm_monitors_leave(u64 rights);
 void rkvm_note_branch_history(void);
 bool rkvm_exits_clear_targets(void);
 bool rkvm_exits_clear_history(void);

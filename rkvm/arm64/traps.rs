@@ -11,7 +11,10 @@
 use crate::{
     arm64::registers::*,
     host::{
-        arm64::{exceptions, world_switch},
+        arm64::{
+            exceptions,
+            world_switch::{self, MonitorRights},
+        },
         cpu::{IrqOff, PreemptOff},
     },
 };
@@ -203,6 +206,7 @@ pub struct InGuestWorld<'a> {
     here: &'a PreemptOff,
     host_hcr: u64,
     host_cptr: u64,
+    rights: MonitorRights,
 }
 
 impl<'a> InGuestWorld<'a> {
@@ -219,6 +223,7 @@ impl<'a> InGuestWorld<'a> {
             here,
             host_hcr: HcrEl2::read(),
             host_cptr: CptrEl2::read(),
+            rights: world_switch::monitors_enter(here),
         };
         let enabled = match floating_point {
             FloatingPoint::Guest => cptr::FPEN,
@@ -252,6 +257,7 @@ impl<'a> InGuestWorld<'a> {
         world_switch::write_hcr(self.here, self.host_hcr);
         CptrEl2::write(self.here, self.host_cptr);
         world_switch::mpam_leave(self.here);
+        world_switch::monitors_leave(self.here, self.rights);
         isb();
         exceptions::unmask(irq_off);
         hcr

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a world switch does on some processors only: errata, and memory partitioning.
+ * What a world switch does on some processors only: errata, memory partitioning, performance monitors.
  *
- * Source: Arm ARM (DDI 0487), "MPAM2_EL2"; Linux, Documentation/arch/arm64/silicon-errata.rst.
+ * Source: Arm ARM (DDI 0487), "MPAM2_EL2", "PMUSERENR_EL0"; Linux, Documentation/arch/arm64/silicon-errata.rst.
  */
+
+#include <linux/perf/arm_pmuv3.h>
 
 #include <asm/cpufeature.h>
 #include <asm/sysreg.h>
@@ -53,4 +55,26 @@ notrace void rkvm_mpam_leave(void)
 	write_sysreg_s((read_sysreg_s(SYS_MPAM2_EL2) & ~traps) | MPAM2_EL2_EnMPAMSM, SYS_MPAM2_EL2);
 	if (system_supports_mpam_hcr())
 		write_sysreg_s(0, SYS_MPAMHCR_EL2);
+}
+
+/*
+ * Performance monitors: what a guest's EL0 does with them traps here by MDCR_EL2.TPM, if it does not trap to the guest's
+ * EL1 first, where the thread has no right to them. Returns the thread's rights. Interrupts are off: the kernel may
+ * change them by an interrupt of other CPUs.
+ */
+notrace u64 rkvm_monitors_enter(void)
+{
+	u64 rights;
+
+	if (!system_supports_pmuv3())
+		return 0;
+	rights = read_sysreg(pmuserenr_el0);
+	write_sysreg(ARMV8_PMU_USERENR_EN, pmuserenr_el0);
+	return rights;
+}
+
+notrace void rkvm_monitors_leave(u64 rights)
+{
+	if (system_supports_pmuv3())
+		write_sysreg(rights, pmuserenr_el0);
 }

@@ -35,3 +35,21 @@ pub fn mpam_leave(_here: &PreemptOff) {
     // SAFETY: pairs `mpam_enter`.
     unsafe { bindings::rkvm_mpam_leave() };
 }
+
+/// The thread's rights to performance monitors, while what a guest's EL0 does with them traps to EL2.
+#[derive(Clone, Copy, Debug)]
+pub struct MonitorRights(u64);
+
+/// Has it trap. Interrupts are off until [`monitors_leave`].
+#[inline]
+pub fn monitors_enter(_here: &PreemptOff) -> MonitorRights {
+    // SAFETY: does nothing without performance monitors; the thread's rights come back by `monitors_leave`.
+    MonitorRights(unsafe { bindings::rkvm_monitors_enter() })
+}
+
+/// Gives the thread its rights back.
+#[inline]
+pub fn monitors_leave(_here: &PreemptOff, rights: MonitorRights) {
+    // SAFETY: pairs `monitors_enter`.
+    unsafe { bindings::rkvm_monitors_leave(rights.0) };
+}
