@@ -70,6 +70,7 @@ GUEST64(code,
 	READ("S3_0_C13_C0_7")	/* SCXTNUM_EL1 */
 	READ("S3_0_C1_C0_6")	/* GCR_EL1 */
 	READ("S3_3_C9_C13_0")	/* PMCCNTR_EL0 */
+	READ("S3_0_C9_C14_6")	/* PMMIR_EL1 */
 	DONE);
 
 /* Registers that are there if a field says so; then those that never are */
@@ -83,7 +84,7 @@ static const struct {
 	{ SYSTEM_REG(3, 0, 10, 2, 2), REG_MMFR3, 8 },
 	{ SYSTEM_REG(3, 3, 4, 4, 2), REG_PFR2, 32 },
 };
-enum { NEVER = 6 };
+enum { NEVER = 7 };
 
 static void expect_undefined(struct vcpu *vcpu, int count)
 {

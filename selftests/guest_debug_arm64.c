@@ -162,6 +162,24 @@ TEST(instructions_of_the_guest)
 	EXPECT_DONE(vcpu);
 }
 
+/* What an external debugger would have saved: OSDTRTX_EL1 and OSECCR_EL1 are always there, and 0. */
+GUEST64(external,
+	"mov x0, #-1\n"
+	"msr S2_0_C0_C3_2, x0\n"
+	"msr S2_0_C0_C6_2, x0\n"
+	"mrs x0, S2_0_C0_C3_2\n" REPORT
+	"mrs x0, S2_0_C0_C6_2\n" REPORT
+	DONE);
+
+TEST(registers_of_an_external_debugger)
+{
+	struct vcpu *vcpu = GUEST_NEW(external);
+
+	EXPECT_REPORT(vcpu, 0);
+	EXPECT_REPORT(vcpu, 0);
+	EXPECT_DONE(vcpu);
+}
+
 /* A watchpoint and then a breakpoint of the guest itself, at EL1: debug exceptions unmasked, KDE and MDE set */
 GUEST64(own_points,
 	"mov x20, #0\n"

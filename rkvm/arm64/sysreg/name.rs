@@ -20,8 +20,11 @@ names! {
     DC_ISW = 1, 0, 7, 6, 2;
     DC_CSW = 1, 0, 7, 10, 2;
     DC_CISW = 1, 0, 7, 14, 2;
+    OSDTRRX_EL1 = 2, 0, 0, 0, 2;
     MDCCINT_EL1 = 2, 0, 0, 2, 0;
     MDSCR_EL1 = 2, 0, 0, 2, 2;
+    OSDTRTX_EL1 = 2, 0, 0, 3, 2;
+    OSECCR_EL1 = 2, 0, 0, 6, 2;
     MDRAR_EL1 = 2, 0, 1, 0, 0;
     OSLAR_EL1 = 2, 0, 1, 0, 4;
     OSLSR_EL1 = 2, 0, 1, 1, 4;
@@ -117,7 +120,6 @@ names! {
     ERXMISC3_EL1 = 3, 0, 5, 5, 3;
     FAR_EL1 = 3, 0, 6, 0, 0;
     PAR_EL1 = 3, 0, 7, 4, 0;
-    PMMIR_EL1 = 3, 0, 9, 14, 6;
     MAIR_EL1 = 3, 0, 10, 2, 0;
     PIRE0_EL1 = 3, 0, 10, 2, 2;
     PIR_EL1 = 3, 0, 10, 2, 3;

@@ -213,12 +213,15 @@ fn debug_register(register: SysReg) -> Option<Role> {
 }
 
 /// The others, in ascending order.
-const OTHERS: [(SysReg, Role); 62] = [
+const OTHERS: [(SysReg, Role); 64] = [
     (DC_ISW, Role::SetWay),
     (DC_CSW, Role::SetWay),
     (DC_CISW, Role::SetWay),
+    (OSDTRRX_EL1, Role::Zero),
     (MDCCINT_EL1, Role::Kept(Kept::Mdccint)),
     (MDSCR_EL1, Role::Kept(Kept::Mdscr)),
+    (OSDTRTX_EL1, Role::Zero),
+    (OSECCR_EL1, Role::Zero),
     (MDRAR_EL1, Role::Zero),
     (OSLAR_EL1, Role::OsLockAccess),
     (OSLSR_EL1, Role::Kept(Kept::OsLock)),
@@ -247,7 +250,6 @@ const OTHERS: [(SysReg, Role); 62] = [
     (ERXMISC1_EL1, Role::ErrorRecord(Ras::V1)),
     (ERXMISC2_EL1, Role::ErrorRecord(Ras::V1P1)),
     (ERXMISC3_EL1, Role::ErrorRecord(Ras::V1P1)),
-    (PMMIR_EL1, Role::Zero),
     (LORSA_EL1, Role::OrderingRegion),
     (LOREA_EL1, Role::OrderingRegion),
     (LORN_EL1, Role::OrderingRegion),
