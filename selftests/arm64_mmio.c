@@ -120,7 +120,9 @@ TEST(no_syndrome)
 {
 	struct vcpu *vcpu = GUEST_NEW(pair);
 
+	vcpu->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
 	EXPECT_ERRNO(vcpu_run(vcpu), ENOSYS);
+	EXPECT_EXIT(vcpu, KVM_EXIT_UNKNOWN);
 	EXPECT_EQ(vcpu_reg(vcpu, REG_PC), GUEST_CODE + 4);
 }
 

@@ -167,10 +167,13 @@ impl Vcpu {
                 Ok(())
             }
             Err(error) => {
-                if error == EINTR {
+                let Reported { .. } = if error == EINTR {
                     self.core.counters.count(Event::SignalExit);
-                    let Reported { .. } = page.report_interrupted();
-                }
+                    page.report_interrupted()
+                } else {
+                    // An old reason would be taken for that of the failure.
+                    page.report(uapi::KVM_EXIT_UNKNOWN)
+                };
                 Err(error)
             }
         }
