@@ -6,12 +6,15 @@
 //!
 //! - `Platform`: the processors' virtualization support, held while the module is loaded. `enable`,
 //!   `system_ioctl`, `check_extension`, and `memory_format` of a machine type (`EINVAL` for one that it lacks).
-//! - `VmState`: what a VM has besides memory and vCPUs. `new`, `check_extension`, `has_ioctl`, `ioctl`.
+//! - `VmState`: what a VM has besides memory and vCPUs. `new`, `check_extension`, `has_ioctl`, `ioctl`, `irq_sink`.
 //! - `Vcpu`: a virtual CPU's registers. `new`, `stats`, `has_ioctl`, `ioctl`, `run`.
 //! - `Device`: devices that KVM_CREATE_DEVICE makes. `is_kind`, `new`, `name`, `attribute`.
 //! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables. Of the latter `root`, `limit`,
-//!   `largest_leaf`, `access`, `prepare`, `ordinary_memory`.
+//!   `largest_leaf`, `largest_executable_leaf`, `access`, `prepare`, `ordinary_memory`.
 //! - the limits below.
+//!
+//! The build tells architectures apart here, where `main.rs` and `host.rs` name their directories, and in the list
+//! of plain structures in `uapi.rs`; functions of generic code do not.
 
 #[cfg(CONFIG_ARM64)]
 use crate::arm64 as imp;
