@@ -281,6 +281,40 @@ TEST(memory_copies_taken_away)
 	EXPECT_DONE(vcpu);
 }
 
+/*
+ * FEAT_S1PIE: by its PIR_EL1 and PIRE0_EL1 the guest's EL0 can use the second GiB, where bit 54 of a descriptor is set,
+ * and its EL1 cannot even read it. A page there is read, then written, which is logged.
+ */
+enum { ONLY_EL0_GPA = 0x40000000, PIE_SLOT = 1, FROM_EL0 = 0x400 };
+#define ONLY_EL0 (ONLY_EL0_GPA | 1UL << 54 | 0x701)
+GUEST64(writes_at_el0,
+	"mov x1, #2\nmsr S3_0_C2_C0_3, x1\n"
+	"mov x1, #7\nmsr S3_0_C10_C2_3, x1\n"
+	"mov x1, #3\nmovk x1, #5, lsl #32\nmsr S3_0_C10_C2_2, x1\n"
+	MMU_ON SET_VECTORS
+	"mov x9, #0x3c0\nmsr spsr_el1, x9\nadr x9, 1f\nmsr elr_el1, x9\nisb\neret\n"
+	"1: mov x1, #0x40000000\nldr x0, [x1]\nadd x0, x0, #1\nstr x0, [x1]\nsvc #0\n");
+GUEST64(from_el0, REPORT DONE);
+
+TEST(memory_that_only_el0_can_use)
+{
+	const uint64_t block = ONLY_EL0;
+	uint64_t *page = mem_new(0x1000);
+	struct vcpu *vcpu;
+
+	if (kvm_is_c())
+		SKIP("C KVM asks what EL1 can read, and the guest faults for ever");
+	need(REG_MMFR3, 8);
+	vcpu = GUEST_NEW(writes_at_el0);
+	vm_write(vcpu->vm, GUEST_TABLE + 8, &block, sizeof(block));
+	VM_LOAD_AT(vcpu->vm, GUEST_VECTORS + FROM_EL0, from_el0);
+	page[0] = 0x41;
+	ASSERT_OK(vm_set_slot(vcpu->vm, PIE_SLOT, ONLY_EL0_GPA, 0x1000, page, KVM_MEM_LOG_DIRTY_PAGES));
+	EXPECT_REPORT(vcpu, 0x42);
+	EXPECT_DONE(vcpu);
+	EXPECT_EQ(page[0], 0x42);
+}
+
 /* FEAT_LPA2: addresses of 52 bits, and tables at five levels, of which some are where no memory is. */
 enum {
 	MMFR0_TGRAN4 = 28,
