@@ -18,7 +18,7 @@ use crate::{
         eventfd::EventFd,
         published::{Published, Reader},
     },
-    ioeventfd::{Doorbell, Doorbells, Flags, Request},
+    ioeventfd::{Doorbell, Doorbells, Filter, Flags, Request},
 };
 use kernel::{
     prelude::*,
@@ -66,16 +66,27 @@ impl Snapshot {
         }
     }
 
-    /// The guest writes `data`, or something that is not known.
+    /// Signals the eventfd that a write `is_meant` for.
     #[inline]
-    fn write(&self, space: Space, address: u64, data: Option<&[u8]>) -> Handled {
-        let devices = self.devices(space);
-        if let Some(eventfd) = devices.doorbells.find(address, data) {
-            eventfd.signal();
+    pub fn signal(&self, space: Space, address: u64, is_meant: impl Fn(Filter) -> bool) -> Handled {
+        match self.devices(space).doorbells.find(address, is_meant) {
+            Some(eventfd) => {
+                eventfd.signal();
+                Handled::Yes
+            }
+            None => Handled::No,
+        }
+    }
+
+    /// The guest writes.
+    #[inline]
+    fn write(&self, space: Space, address: u64, data: &[u8]) -> Handled {
+        let signalled = self.signal(space, address, |filter| filter.accepts(data));
+        if signalled == Handled::Yes {
             return Handled::Yes;
         }
-        match (&self.ring, data) {
-            (Some(ring), Some(data)) if devices.zones.contain(address, data.len()) => {
+        match &self.ring {
+            Some(ring) if self.devices(space).zones.contain(address, data.len()) => {
                 match ring.push(space, address, data) {
                     Pushed::Done => Handled::Yes,
                     Pushed::Full => Handled::No,
@@ -196,17 +207,16 @@ impl IoView {
         Reader::new(bus.published.clone()).map(Self)
     }
 
-    /// The guest writes `data`, at most 8 bytes: signals the eventfd that waits for it, or puts it into the
-    /// ring. Without `data`, its size and value are not known: signals the eventfd that does not mind.
+    /// Calls `read` with what is there now. It must be short.
     #[inline]
-    pub fn write(
-        &mut self,
-        here: &PreemptOff,
-        space: Space,
-        address: u64,
-        data: Option<&[u8]>,
-    ) -> Handled {
-        self.0
-            .read(here, |snapshot| snapshot.write(space, address, data))
+    pub fn read<R>(&mut self, here: &PreemptOff, read: impl FnOnce(&Snapshot) -> R) -> R {
+        self.0.read(here, read)
+    }
+
+    /// The guest writes `data`, at most 8 bytes: signals the eventfd that waits for it, or puts it into the
+    /// ring.
+    #[inline]
+    pub fn write(&mut self, here: &PreemptOff, space: Space, address: u64, data: &[u8]) -> Handled {
+        self.read(here, |snapshot| snapshot.write(space, address, data))
     }
 }

@@ -55,7 +55,7 @@ enum Value {
 
 /// The writes that an ioeventfd waits for at its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Filter {
+pub struct Filter {
     length: Length,
     value: Value,
 }
@@ -63,10 +63,7 @@ struct Filter {
 impl Filter {
     /// Whether a write could be meant for both.
     fn overlaps(self, other: Self) -> bool {
-        let lengths = match (self.length, other.length) {
-            (Length::Bytes(a), Length::Bytes(b)) => a == b,
-            _ => true,
-        };
+        let lengths = self.is_open() || other.is_open() || self.length == other.length;
         let values = match (self.value, other.value) {
             (Value::Just(a), Value::Just(b)) => a == b,
             _ => true,
@@ -74,12 +71,16 @@ impl Filter {
         lengths && values
     }
 
-    /// Whether a write is waited for, of `data` or of nobody knows what.
-    fn accepts(self, data: Option<&[u8]>) -> bool {
-        match (self.length, data) {
-            (Length::Any, _) => true,
-            (Length::Bytes(_), None) => false,
-            (Length::Bytes(length), Some(data)) => {
+    /// Whether every write is waited for, whatever its size and value.
+    pub fn is_open(self) -> bool {
+        self.length == Length::Any
+    }
+
+    /// Whether a write of `data` is waited for.
+    pub fn accepts(self, data: &[u8]) -> bool {
+        match self.length {
+            Length::Any => true,
+            Length::Bytes(length) => {
                 data.len() == usize::from(length)
                     && match self.value {
                         Value::Any => true,
@@ -188,12 +189,12 @@ impl<E: Clone> Doorbells<E> {
         Ok(Self(table))
     }
 
-    /// Whom a write of `data` signals; without `data`, whom every write does, whatever its size and value.
+    /// Whom a write signals that `is_meant` for.
     #[inline]
-    pub fn find(&self, address: u64, data: Option<&[u8]>) -> Option<&E> {
+    pub fn find(&self, address: u64, is_meant: impl Fn(Filter) -> bool) -> Option<&E> {
         self.0
             .at(address)
-            .find(|target| target.filter.accepts(data))
+            .find(|target| is_meant(target.filter))
             .map(|target| &target.signal)
     }
 }

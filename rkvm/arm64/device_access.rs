@@ -78,8 +78,7 @@ impl Core {
         }
         let data = access.stored(self.regs.get(access.register));
         let data = data.get(..access.bytes).unwrap_or(&data);
-        self.io
-            .write(loaded.here(), Space::Memory, gpa.raw(), Some(data))
+        self.io.write(loaded.here(), Space::Memory, gpa.raw(), data)
     }
 
     /// The exit by which the VMM is to carry an access out.

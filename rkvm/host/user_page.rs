@@ -79,12 +79,15 @@ impl UserPage {
     pub fn mapping_shift(&self, hva: Hva) -> u32 {
         // SAFETY: the value holds a reference.
         let huge = unsafe { bindings::rkvm_page_is_huge(self.page.as_ptr()) };
+        if !huge {
+            return PAGE_SHIFT;
+        }
         match current!().mm() {
             // SAFETY: a task's mm stays while the task runs.
-            Some(mm) if huge => unsafe {
+            Some(mm) => unsafe {
                 bindings::rkvm_host_mapping_shift(mm.as_raw(), hva.raw() as usize)
             },
-            _ => PAGE_SHIFT,
+            None => PAGE_SHIFT,
         }
     }
 

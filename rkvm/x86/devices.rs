@@ -70,7 +70,6 @@ impl Core {
         if done {
             return Handled::Yes;
         }
-        self.io
-            .write(here, address.space(), address.raw(), Some(data))
+        self.io.write(here, address.space(), address.raw(), data)
     }
 }

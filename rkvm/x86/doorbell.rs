@@ -8,6 +8,7 @@
 
 use crate::{
     bus::{Handled, Space},
+    ioeventfd::Filter,
     mmu::entry::Access,
     types::PAGE_SIZE,
     vmx::{
@@ -61,9 +62,9 @@ impl Core {
         if !is_same || !within_page {
             return Handled::No;
         }
-        let handled = self
-            .io
-            .write(loaded.here(), Space::Memory, fault.gpa.raw(), None);
+        let handled = self.io.read(loaded.here(), |snapshot| {
+            snapshot.signal(Space::Memory, fault.gpa.raw(), Filter::is_open)
+        });
         if handled == Handled::Yes {
             self.skip_bytes(loaded, length);
         }
