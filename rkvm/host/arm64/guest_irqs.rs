@@ -44,7 +44,7 @@ pub struct GuestIrqs {
 }
 
 impl GuestIrqs {
-    /// Requests them. The log says what fails: `ENODEV` if the device tree does not name them, `EOPNOTSUPP` if the
+    /// Requests them. The log says what fails: `ENODEV` if neither device tree nor ACPI names them, `EOPNOTSUPP` if the
     /// host's GIC does not let guests deactivate interrupts, `EBUSY` if others have them.
     pub fn request() -> Result<Self> {
         // SAFETY: process context.
