@@ -10,7 +10,7 @@
 //! - `Vcpu`: a virtual CPU's registers. `new`, `stats`, `has_ioctl`, `ioctl`, `run`.
 //! - `Device`: devices that KVM_CREATE_DEVICE makes. `is_kind`, `new`, `name`, `attribute`.
 //! - `EntryFormat`, `MemoryType`, `MemoryFormat`: second-level page tables. Of the latter `root`, `limit`,
-//!   `largest_leaf`, `largest_executable_leaf`, `access`, `prepare`, `ordinary_memory`.
+//!   `beyond_limit`, `largest_leaf`, `largest_executable_leaf`, `access`, `prepare`, `ordinary_memory`.
 //! - the limits below.
 //!
 //! The build tells architectures apart here, where `main.rs` and `host.rs` name their directories, and in the list

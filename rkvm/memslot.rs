@@ -21,6 +21,15 @@ use crate::types::{Gfn, Gpa, Hva, PAGE_SHIFT};
 /// The most pages that a slot can have, so that a bit in its dirty log has a 31-bit number.
 pub const MAX_SLOT_PAGES: u64 = (1 << 31) - 1;
 
+/// Where the frames of a VM end.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The first that there is not.
+    pub end: Gfn,
+    /// What a slot beyond is refused with.
+    pub error: Error,
+}
+
 kernel::bitfield! {
     /// `kvm_userspace_memory_region.flags`.
     pub struct SlotFlags(u32) {
@@ -281,21 +290,22 @@ impl Slots {
     }
 
     /// The set after `KVM_SET_USER_MEMORY_REGION` with `region`, for a VM whose frames end at
-    /// `limit` and whose new logs begin as `initial`. `None` if the slot is as `region` wants it already.
+    /// a limit and whose new logs begin as `initial`. `None` if the slot is as `region` wants it already.
     ///
     /// The caller has checked that `userspace_addr` and `memory_size` describe user memory.
     ///
     /// # Errors
     ///
     /// - `EINVAL`: an unknown flag or slot number; an address or size that is not page-aligned,
-    ///   wraps, is too large, or reaches beyond `limit`; the slot to delete does not exist; the
-    ///   size, the memory or `KVM_MEM_READONLY` of an existing slot would change.
+    ///   wraps, or is too large; the slot to delete does not exist; the size, the memory or
+    ///   `KVM_MEM_READONLY` of an existing slot would change.
+    /// - the limit's error: it reaches beyond that.
     /// - `EEXIST`: another slot has some of the frames.
     /// - `ENOMEM`.
     pub fn with_region(
         &self,
         region: &Region,
-        limit: Gfn,
+        limit: Limit,
         initial: Initial,
     ) -> Result<Option<Change>> {
         let new = Slot::new(region)?;
@@ -331,8 +341,8 @@ impl Slots {
         if self.overlaps(&new) {
             return Err(EEXIST);
         }
-        if new.gfns().end > limit {
-            return Err(EINVAL);
+        if new.gfns().end > limit.end {
+            return Err(limit.error);
         }
         Ok(Some(Change {
             slots: self.replaced(old, Some(new), initial)?,

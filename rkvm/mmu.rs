@@ -36,7 +36,7 @@ use crate::{
         process::Process,
         user_page,
     },
-    memslot::{Region, Slots, Stale},
+    memslot::{Limit, Region, Slots, Stale},
     request::Group,
     step_log::log_step,
     types::{Gfn, Hpa, Hva},
@@ -163,9 +163,11 @@ impl Mmu {
         let shared = &self.shared;
         let _update = shared.update.lock();
         let current = shared.state.lock().slots.clone();
-        let Some(change) =
-            current.with_region(&region, shared.format.limit(), shared.log_mode.initial())?
-        else {
+        let limit = Limit {
+            end: shared.format.limit(),
+            error: shared.format.beyond_limit(),
+        };
+        let Some(change) = current.with_region(&region, limit, shared.log_mode.initial())? else {
             return Ok(());
         };
         let next = Arc::new(change.slots, GFP_KERNEL_ACCOUNT)?;

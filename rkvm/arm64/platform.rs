@@ -342,6 +342,11 @@ impl MemoryFormat {
         Gfn::new(1 << (self.ipa_bits - PAGE_SHIFT))
     }
 
+    /// The error of a memory slot beyond: C KVM's here, where api.rst names none.
+    pub fn beyond_limit(&self) -> Error {
+        EFAULT
+    }
+
     /// What a leaf that is made for an access may grant. Where instruction caches have to be maintained, an instruction
     /// fetch shows when.
     pub fn access(&self, wanted: Access) -> Access {

@@ -406,6 +406,11 @@ impl MemoryFormat {
         self.limit
     }
 
+    /// The error of a memory slot beyond: C KVM's here, where api.rst names none.
+    pub fn beyond_limit(&self) -> Error {
+        EINVAL
+    }
+
     /// Tables of four levels.
     pub fn root(&self) -> RootShape {
         RootShape {

@@ -8,11 +8,15 @@ use std::thread;
 use kernel::sync::Arc;
 use proptest::prelude::*;
 
+use kernel::prelude::*;
 use rkvm_host::dirty_log::{low_bits, runs, DirtyLog, Initial};
-use rkvm_host::memslot::{Region, Slot, Slots, Stale};
+use rkvm_host::memslot::{Limit, Region, Slot, Slots, Stale};
 use rkvm_host::types::Gfn;
 
-const LIMIT: Gfn = Gfn::new(1 << 24);
+const LIMIT: Limit = Limit {
+    end: Gfn::new(1 << 24),
+    error: EINVAL,
+};
 const LOGGED: u32 = 1;
 
 fn taken(log: &DirtyLog) -> Vec<u64> {

@@ -12,11 +12,14 @@ use proptest::prelude::*;
 
 use rkvm_host::arch::MEMORY_SLOTS;
 use rkvm_host::dirty_log::Initial;
-use rkvm_host::memslot::{Hint, Region, Slots, Stale, MAX_SLOT_PAGES};
+use rkvm_host::memslot::{Hint, Limit, Region, Slots, Stale, MAX_SLOT_PAGES};
 use rkvm_host::types::{Gfn, Hva};
 
 /// A VM with 36 physical address bits.
-const LIMIT: Gfn = Gfn::new(1 << (36 - 12));
+const LIMIT: Limit = Limit {
+    end: Gfn::new(1 << (36 - 12)),
+    error: EINVAL,
+};
 
 const LOG_DIRTY_PAGES: u32 = 1;
 const READONLY: u32 = 2;
@@ -60,6 +63,17 @@ fn two() -> Slots {
     let (slots, stale) = apply(Slots::new(), region(1, 0x100, 0x10, 0x7000_0000));
     assert_eq!(stale, Stale::Nothing);
     apply(slots, region(0, 0, 0xa0, 0x6000_0000)).0
+}
+
+#[test]
+fn a_slot_beyond_the_limit_has_the_limits_error() {
+    let limit = Limit {
+        error: EFAULT,
+        ..LIMIT
+    };
+    let beyond = region(1, LIMIT.end.raw() - 1, 2, 0x1000);
+    let refused = Slots::default().with_region(&beyond, limit, Initial::Clean);
+    assert_eq!(refused.err(), Some(EFAULT));
 }
 
 #[test]
@@ -145,11 +159,11 @@ fn einval_for_what_is_malformed() {
             ..good
         },
         Region {
-            guest_phys_addr: LIMIT.raw() << 12,
+            guest_phys_addr: LIMIT.end.raw() << 12,
             ..good
         },
         Region {
-            guest_phys_addr: (LIMIT.raw() - 1) << 12,
+            guest_phys_addr: (LIMIT.end.raw() - 1) << 12,
             memory_size: 0x2000,
             ..good
         },
@@ -162,7 +176,7 @@ fn einval_for_what_is_malformed() {
     for region in bad {
         assert_eq!(refusal(&slots, region), EINVAL, "{region:x?}");
     }
-    let last = region(MEMORY_SLOTS - 1, LIMIT.raw() - 1, 1, 0x1000);
+    let last = region(MEMORY_SLOTS - 1, LIMIT.end.raw() - 1, 1, 0x1000);
     assert!(slots.with_region(&last, LIMIT, Initial::Clean).is_ok());
 }
 
@@ -341,7 +355,7 @@ fn expected(model: &mut BTreeMap<u32, ModelSlot>, region: &Region) -> Result<()>
     if clashes {
         return Err(EEXIST);
     }
-    if new.gfn + new.pages > LIMIT.raw() {
+    if new.gfn + new.pages > LIMIT.end.raw() {
         return Err(EINVAL);
     }
     model.insert(region.slot, new);
@@ -352,7 +366,7 @@ prop_compose! {
     fn any_region()(
         slot in 0u32..6,
         flags in prop::sample::select(vec![0, 0, 0, LOG_DIRTY_PAGES, READONLY, 3]),
-        gfn in prop_oneof![3 => 0u64..24, 1 => LIMIT.raw() - 4..LIMIT.raw() + 2],
+        gfn in prop_oneof![3 => 0u64..24, 1 => LIMIT.end.raw() - 4..LIMIT.end.raw() + 2],
         pages in prop::sample::select(vec![0u64, 1, 3, 8]),
         hva in prop::sample::select(vec![0x10_0000u64, 0x20_0000]),
     ) -> Region {
@@ -375,7 +389,7 @@ proptest! {
                 slots = change.slots;
             }
             prop_assert_eq!(slots.iter().count(), model.len());
-            for gfn in (0..40).chain(LIMIT.raw() - 5..LIMIT.raw() + 2) {
+            for gfn in (0..40).chain(LIMIT.end.raw() - 5..LIMIT.end.raw() + 2) {
                 let found = slots.find(Gfn::new(gfn), &mut hint);
                 let should = model.iter().find(|(_, s)| s.gfn <= gfn && gfn < s.gfn + s.pages);
                 prop_assert_eq!(found.map(|slot| slot.id()), should.map(|(id, _)| *id));
@@ -401,7 +415,7 @@ proptest! {
             memory_size: memory_size & !0xfff & mask,
             userspace_addr: userspace_addr & !0xfff & mask,
         };
-        if let Ok(Some(change)) = two().with_region(&region, Gfn::new(u64::MAX), Initial::Clean) {
+        if let Ok(Some(change)) = two().with_region(&region, Limit { end: Gfn::new(u64::MAX), ..LIMIT }, Initial::Clean) {
             let mut hint = Hint::default();
             for slot in change.slots.iter() {
                 let gfns = slot.gfns();
