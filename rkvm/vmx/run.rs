@@ -191,10 +191,8 @@ impl Core {
         let host_msrs = self.platform().host_msrs;
         let msrs = host_msrs.enter(here, &self.guest_msrs, self.msrs_in_use());
 
-        let control = DebugControl::read(here);
-
         let leave = loop {
-            let leave = self.section(&loaded, fpu, page, control);
+            let leave = self.section(&loaded, fpu, page);
             self.log(&loaded, &leave);
             match leave {
                 Leave::Interrupt | Leave::Acknowledged(_) => (),
@@ -242,13 +240,7 @@ impl Core {
     }
 
     /// The innermost scope.
-    fn section(
-        &mut self,
-        loaded: &Loaded,
-        fpu: &InGuest<'_>,
-        page: &RunPage,
-        control: DebugControl,
-    ) -> Leave {
+    fn section(&mut self, loaded: &Loaded, fpu: &InGuest<'_>, page: &RunPage) -> Leave {
         let mut irq_off = loaded.irq_off();
         if irq_off.work_pending() {
             return Leave::Work;
@@ -272,6 +264,7 @@ impl Core {
         let platform = self.platform();
         let speculation = SpecCtrl::enter(
             &irq_off,
+        let control = DebugControl::read(&irq_off);
             platform.speculation,
             self.msrs.spec_ctrl(),
             platform.mitigations.ibrs(),

@@ -6,11 +6,7 @@
 #![expect(unsafe_code)]
 
 use super::registers;
-use crate::host::{
-    bindings,
-    cpu::{IrqOff, PreemptOff},
-    symbols,
-};
+use crate::host::{bindings, cpu::IrqOff, symbols};
 
 const MSR_DEBUGCTL: u32 = 0x1d9;
 
@@ -19,8 +15,9 @@ const MSR_DEBUGCTL: u32 = 0x1d9;
 pub struct DebugControl(u64);
 
 impl DebugControl {
-    /// Reads it.
-    pub fn read(_here: &PreemptOff) -> Self {
+    /// Reads it, which interrupts may change (perf).
+    #[inline]
+    pub fn read(_irq_off: &IrqOff<'_>) -> Self {
         // SAFETY: every processor with VMX has the register.
         Self(unsafe { registers::read_known_msr(MSR_DEBUGCTL) })
     }
