@@ -157,6 +157,42 @@ TEST(mov_ss_from_a_watched_place_before_out)
 	EXPECT_REPORT(vcpu, 2);
 }
 
+/* Behind an instruction that the VMM does a step comes before interrupts and NMIs, and is not lost to them. */
+GUEST64(step_out, "pushfq\norl $0x300, (%rsp)\npopfq\noutb %al, $0x80\nstep_out_next: nop\n"
+		  "step_out_event: mov $9, %eax\n" REPORT "iretq\n");
+LABEL(step_out_next);
+LABEL(step_out_event);
+
+static struct vcpu *step_to_out(uint8_t vector)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(step_out);
+
+	vm_set_gate(vcpu->vm, MODE_LONG, vector, GUEST_ADDR(step_out, step_out_event));
+	ASSERT_RUN(vcpu, KVM_EXIT_IO);
+	return vcpu;
+}
+
+TEST(a_step_before_an_interrupt)
+{
+	const struct kvm_interrupt interrupt = { .irq = 0x40 };
+	struct vcpu *vcpu = step_to_out(interrupt.irq);
+
+	ASSERT_OK(ioctl(vcpu->fd, KVM_INTERRUPT, &interrupt));
+	ASSERT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(step_out, step_out_next));
+	trap_frame(vcpu)->rflags &= ~RFLAGS_TF;
+	EXPECT_REPORT(vcpu, 9);
+}
+
+TEST(a_step_before_an_nmi)
+{
+	struct vcpu *vcpu = step_to_out(NMI_VECTOR);
+
+	ASSERT_OK(ioctl(vcpu->fd, KVM_NMI));
+	/* It interrupts the handler of the step before that can tell. */
+	ASSERT_REPORT(vcpu, 9);
+	EXPECT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(step_out, step_out_next));
+}
+
 GUEST64(values,
 	"mov $0x11000, %eax\nmov %rax, %dr0\nmov $0x12000, %eax\nmov %rax, %dr1\n"
 	"mov $0x13000, %eax\nmov %rax, %dr2\nmov $0x14000, %eax\nmov %rax, %dr3\n"

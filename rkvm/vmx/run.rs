@@ -36,7 +36,10 @@ use crate::{
         machine::{Known, TaskSwitch},
         regs::{rules::PagingState, Cr0, Rflags},
         user_exit::UserExit,
-        vcpu::{Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS, PENDING_SINGLE_STEP},
+        vcpu::{
+            Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS, PENDING_BREAKPOINT,
+            PENDING_SINGLE_STEP,
+        },
     },
 };
 use kernel::prelude::*;
@@ -261,10 +264,10 @@ impl Core {
         fpu.ensure_loaded(&irq_off);
         let extended = ExtendedState::enter(self, &irq_off);
         self.debug.enter(&irq_off);
+        let control = DebugControl::read(&irq_off);
         let platform = self.platform();
         let speculation = SpecCtrl::enter(
             &irq_off,
-        let control = DebugControl::read(&irq_off);
             platform.speculation,
             self.msrs.spec_ctrl(),
             platform.mitigations.ibrs(),
@@ -400,7 +403,10 @@ impl Core {
             self.inject(loaded, event);
             injected = true;
         }
-        if self.guest_debug.blocks_interrupts() {
+        // The trap of the last instruction goes first, and would be lost to an injection (SDM volume 3, section
+        // 28.7.3). It exits, and what waits is looked at again.
+        let traps = !injected && self.has_pending_trap(loaded);
+        if traps || self.guest_debug.blocks_interrupts() {
             self.set_primary(loaded, primary);
             return None;
         }
@@ -436,6 +442,12 @@ impl Core {
         if let Some(apic) = &mut self.apic {
             apic.note_injection();
         }
+    /// Whether the guest has a debug trap that waits to be delivered.
+    pub fn has_pending_trap(&self, loaded: &Loaded) -> bool {
+        const TRAPS: u64 = PENDING_SINGLE_STEP | PENDING_BREAKPOINT;
+        loaded.read(GUEST_PENDING_DEBUG_EXCEPTIONS) & TRAPS != 0
+    }
+
         // In real mode exceptions push no error code (SDM volume 3, section 28.2.1.3).
         let event = if self.guest.cr0(loaded).contains(Cr0::PE) {
             event

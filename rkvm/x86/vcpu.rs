@@ -538,7 +538,9 @@ pub const BLOCKING_BY_STI_OR_MOV_SS: u32 = BLOCKING_BY_STI | BLOCKING_BY_MOV_SS;
 pub const BLOCKING_BY_NMI: u32 = 1 << 3;
 /// The activity state of a guest that has executed HLT (SDM volume 3, section 26.4.2).
 pub const ACTIVITY_HLT: u32 = 1;
-/// "BS" of the pending debug exceptions (SDM table 26-4).
+/// "Enabled breakpoint" of the pending debug exceptions (SDM table 26-4).
+pub const PENDING_BREAKPOINT: u64 = 1 << 12;
+/// "BS" of them.
 pub const PENDING_SINGLE_STEP: u64 = 1 << 14;
 
 /// PAUSEs no farther apart than this are one loop, in TSC ticks (SDM volume 3, section 26.1.3).
