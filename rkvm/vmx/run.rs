@@ -37,8 +37,8 @@ use crate::{
         regs::{rules::PagingState, Cr0, Rflags},
         user_exit::UserExit,
         vcpu::{
-            Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI_OR_MOV_SS, PENDING_BREAKPOINT,
-            PENDING_SINGLE_STEP,
+            Core, Pending, BLOCKING_BY_NMI, BLOCKING_BY_STI, BLOCKING_BY_STI_OR_MOV_SS,
+            PENDING_BREAKPOINT, PENDING_SINGLE_STEP,
         },
     },
 };
@@ -413,7 +413,11 @@ impl Core {
         if self.events.nmis > 0 {
             let blocked =
                 loaded.read(GUEST_INTERRUPTIBILITY) & (BLOCKING_BY_NMI | BLOCKING_BY_STI_OR_MOV_SS);
-            if injected || blocked != 0 {
+            if !injected && blocked == BLOCKING_BY_STI {
+                // An exit at the NMI window need not wait for the end of this, one at the interrupt window does (SDM
+                // volume 3, section 27.2); interrupts are on.
+                primary = primary.with(PrimaryControls::INTERRUPT_WINDOW_EXITING);
+            } else if injected || blocked != 0 {
                 primary = primary.with(PrimaryControls::NMI_WINDOW_EXITING);
             } else {
                 self.events.nmis -= 1;
@@ -438,16 +442,16 @@ impl Core {
         None
     }
 
-    fn inject(&mut self, loaded: &Loaded, event: Event) {
-        if let Some(apic) = &mut self.apic {
-            apic.note_injection();
-        }
     /// Whether the guest has a debug trap that waits to be delivered.
     pub fn has_pending_trap(&self, loaded: &Loaded) -> bool {
         const TRAPS: u64 = PENDING_SINGLE_STEP | PENDING_BREAKPOINT;
         loaded.read(GUEST_PENDING_DEBUG_EXCEPTIONS) & TRAPS != 0
     }
 
+    fn inject(&mut self, loaded: &Loaded, event: Event) {
+        if let Some(apic) = &mut self.apic {
+            apic.note_injection();
+        }
         // In real mode exceptions push no error code (SDM volume 3, section 28.2.1.3).
         let event = if self.guest.cr0(loaded).contains(Cr0::PE) {
             event
