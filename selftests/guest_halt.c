@@ -232,6 +232,63 @@ TEST(not_with_one_pending)
 	EXPECT_DONE(halting(halt_with_one_pending));
 }
 
+static volatile int steps;
+
+HANDLER(on_debug)
+{
+	steps++;
+	frame->flags &= ~RFLAGS_TF;
+}
+
+static void step_over_halt(void)
+{
+	__asm__ volatile("pushfq\norl $0x100, (%%rsp)\npopfq\nhlt" : : : "memory", "cc");
+}
+
+/* The trap of a single step ends it. */
+TEST(until_a_step_of_its_own)
+{
+	struct vcpu *vcpu = halting(step_over_halt);
+
+	guest_gate(vcpu->vm, DB_VECTOR, on_debug);
+	EXPECT_DONE(vcpu);
+	EXPECT_EQ(steps, 1);
+}
+
+static volatile bool woken;
+
+/* Halts while it holds back the next. */
+HANDLER(on_nmi_halt)
+{
+	if (nmis++)
+		return;
+	apic_icr(0, ICR_NMI);
+	halted = 1;
+	guest_halt();
+	woken = true;
+}
+
+static void halt_in_nmi(void)
+{
+	apic_enable();
+	apic_icr(0, ICR_NMI);
+}
+
+TEST(not_until_an_nmi_that_is_blocked)
+{
+	struct vcpu *vcpu = halting(halt_in_nmi);
+
+	guest_gate(vcpu->vm, NMI_VECTOR, on_nmi_halt);
+	kick_out_of_halt(vcpu);
+	EXPECT_EQ(vcpu_mp_state(vcpu), KVM_MP_STATE_HALTED);
+	EXPECT_EQ(woken, 0);
+	/* The handler's IRET lets the other NMI in. */
+	ASSERT_EQ(signal_msi(vcpu->vm, MSI_TO(0), VEC_A), 1);
+	EXPECT_DONE(vcpu);
+	EXPECT_EQ(nmis, 2);
+	EXPECT_EQ(interrupts, 1);
+}
+
 /* An application processor that was never started */
 TEST(before_startup)
 {

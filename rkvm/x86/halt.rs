@@ -5,8 +5,13 @@
 use crate::{
     halt::{Looked, Wait},
     host::waiter::Woken,
-    vmx::vmcs::Loaded,
-    x86::{activity::Activity, counters::Event as Counted, regs::Rflags, vcpu::Core},
+    vmx::{field::GUEST_INTERRUPTIBILITY, vmcs::Loaded},
+    x86::{
+        activity::Activity,
+        counters::Event as Counted,
+        regs::Rflags,
+        vcpu::{Core, BLOCKING_BY_NMI},
+    },
 };
 use core::time::Duration;
 use kernel::prelude::*;
@@ -14,10 +19,12 @@ use kernel::prelude::*;
 impl Core {
     /// Whether something ends a HLT.
     pub fn is_woken(&mut self, loaded: &Loaded) -> bool {
-        self.events.nmis > 0
+        self.events.nmis > 0 && loaded.read(GUEST_INTERRUPTIBILITY) & BLOCKING_BY_NMI == 0
             || self.events.due.is_some()
             || self.apic.as_ref().is_some_and(|apic| apic.unhalted)
             || self.awaits_interrupt() && self.guest.rflags(loaded).contains(Rflags::IF)
+            // The trap of a single step, behind the HLT.
+            || self.has_pending_trap(loaded)
     }
 
     /// KVM_RUN of an application processor that nobody has started yet: sleeps until something comes for it. The VMM
