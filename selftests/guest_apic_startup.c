@@ -218,3 +218,57 @@ TEST(broadcast_startup)
 		EXPECT_EQ(vcpu_sregs(others[i]).cs.base, OTHER);
 	}
 }
+
+static void halt_for_good(void)
+{
+	started = true;
+	for (;;)
+		__asm__ volatile("sti\nhlt" : : : "memory");
+}
+
+static void restart_second(void)
+{
+	apic_enable();
+	guest_spin(started);
+	/* Time for it to halt */
+	for (int i = 0; i < 20000; i++)
+		__asm__ volatile("pause" : : : "memory");
+	apic_icr(1, ICR_INIT | ICR_ASSERT);
+	apic_icr(1, SIPI(OTHER));
+}
+
+/* The same for one that halts without an exit. */
+TEST(init_of_one_that_halts_by_itself)
+{
+	const struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_X86_DISABLE_EXITS, .args[0] = KVM_X86_DISABLE_EXITS_HLT,
+	};
+	struct vm *vm = guest_vm(CHIPS);
+	struct vcpu *first, *second;
+	pthread_t thread;
+
+	ASSERT_OK(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	first = guest_cpu(vm, 0, restart_second);
+	second = guest_cpu(vm, 1, halt_for_good);
+	VM_LOAD_AT(vm, OTHER, reporter);
+	ASSERT_EQ(pthread_create(&thread, NULL, run_to_report, second), 0);
+	EXPECT_DONE(first);
+	guest_join(thread);
+}
+
+/* The VMM's breakpoints stay. */
+TEST(init_of_one_that_is_debugged)
+{
+	enum { BEHIND_MOV = OTHER + 6 };
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP };
+	struct vm *vm = guest_vm(CHIPS);
+	struct vcpu *first = guest_cpu(vm, 0, send_startup_first), *second = second_of(vm);
+
+	debug.arch.debugreg[0] = BEHIND_MOV;
+	debug.arch.debugreg[7] = 0x402;		/* global enable of DR0 */
+	ASSERT_OK(ioctl(second->fd, KVM_SET_GUEST_DEBUG, &debug));
+	ASSERT_DONE(first);
+	EXPECT_EQ(vcpu_mp_state(second), KVM_MP_STATE_RUNNABLE);
+	ASSERT_RUN(second, KVM_EXIT_DEBUG);
+	EXPECT_EQ(second->run->debug.arch.pc, BEHIND_MOV);
+}

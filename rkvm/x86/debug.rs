@@ -82,6 +82,13 @@ impl DebugRegisters {
         }
     }
 
+    /// Resets the guest's. What the processor has is taken back, and the VMM's breakpoints stay.
+    pub fn reset(&mut self) {
+        self.address = [0; 4];
+        self.set_dr6(reset::DR6);
+        self.dr7 = reset::DR7;
+    }
+
     /// Puts breakpoints of the VMM's in the place of the guest's, or takes them away.
     pub fn set_foreign(&mut self, foreign: Option<Breakpoints>) {
         self.foreign = foreign;

@@ -6,7 +6,6 @@ use crate::{
     vmx::{field::*, vmcs::Loaded},
     x86::{
         activity::Activity,
-        debug::DebugRegisters,
         event::Events,
         inbox::Vectors,
         insn::Gpr,
@@ -35,8 +34,9 @@ impl Core {
         };
         let caching = self.guest.cr0(loaded).raw() & CACHING.raw();
         self.events = Events::default();
-        self.debug = DebugRegisters::default();
+        self.debug.reset();
         self.guest.reset_registers(loaded);
+        self.set_dr7(loaded, reset::DR7);
         let paging = PagingState {
             cr0: Cr0::new(reset::CR0.without(CACHING).raw() | caching),
             ..PagingState::default()
@@ -45,7 +45,11 @@ impl Core {
         if let Some(signature) = self.cpuid.signature() {
             self.guest.registers.set(Gpr::RDX, u64::from(signature));
         }
-        for field in [GUEST_INTERRUPTIBILITY, GUEST_SYSENTER_CS] {
+        for field in [
+            GUEST_INTERRUPTIBILITY,
+            GUEST_ACTIVITY_STATE,
+            GUEST_SYSENTER_CS,
+        ] {
             loaded.write(field, 0);
         }
         for field in [
