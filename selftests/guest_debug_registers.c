@@ -12,6 +12,7 @@
 
 #define DR6_CLEAR 0xffff0ff0UL
 #define DR6_B0 1UL
+#define DR6_BS 0x4000UL
 #define RFLAGS_RF 0x10000UL
 #define DR7_FIXED 0x400UL
 #define DR7_WRITE4_0 0xd0002UL		/* global enable of DR0, 4-byte writes */
@@ -191,6 +192,43 @@ TEST(a_step_before_an_nmi)
 	/* It interrupts the handler of the step before that can tell. */
 	ASSERT_REPORT(vcpu, 9);
 	EXPECT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(step_out, step_out_next));
+}
+
+/* Completes the OUT that the VMM was told of; the step behind it waits. */
+static struct vcpu *step_over_out(void)
+{
+	struct vcpu *vcpu = step_to_out(0x40);
+
+	vcpu->run->immediate_exit = 1;
+	ASSERT_ERRNO(vcpu_run(vcpu), EINTR);
+	vcpu->run->immediate_exit = 0;
+	return vcpu;
+}
+
+TEST(a_step_among_the_events)
+{
+	struct vcpu *vcpu = step_over_out();
+	struct kvm_debugregs registers;
+	struct kvm_vcpu_events events;
+
+	ASSERT_OK(ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events));
+	EXPECT_EQ(events.exception.injected, 1);
+	EXPECT_EQ(events.exception.nr, DB_VECTOR);
+	ASSERT_OK(ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &registers));
+	EXPECT_EQ(registers.dr6, DR6_CLEAR | DR6_BS);
+	ASSERT_OK(ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events));
+	EXPECT_TRAP(vcpu, DB_VECTOR, 0, GUEST_ADDR(step_out, step_out_next));
+}
+
+TEST(a_step_goes_with_its_state)
+{
+	struct vcpu *vcpu = step_over_out();
+	struct kvm_regs regs = vcpu_regs(vcpu);
+
+	regs.rip = GUEST_ADDR(step_out, step_out_event);
+	regs.rflags = RFLAGS_FIXED;
+	vcpu_set_regs(vcpu, &regs);
+	EXPECT_REPORT(vcpu, 9);
 }
 
 GUEST64(values,

@@ -20,7 +20,8 @@ use crate::{
         regs::{reset, Dr6, Dr7, Efer, Rflags},
         user_exit::UserExit,
         vcpu::{
-            Core, ACTIVITY_HLT, BLOCKING_BY_STI_OR_MOV_SS, EXITING_EXCEPTIONS, PENDING_SINGLE_STEP,
+            Core, ACTIVITY_HLT, BLOCKING_BY_STI_OR_MOV_SS, EXITING_EXCEPTIONS, PENDING_BREAKPOINT,
+            PENDING_SINGLE_STEP,
         },
     },
 };
@@ -140,8 +141,9 @@ impl Core {
         }
     }
 
-    /// A step of the VMM's that has not been taken yet is none of the guest's.
-    fn drop_step(&mut self, loaded: &Loaded) {
+    /// A step that has not been taken yet goes with the TF that it came from: that of the VMM's, or of a state that the
+    /// VMM has replaced.
+    pub fn drop_step(&mut self, loaded: &Loaded) {
         if self.guest.rflags(loaded).contains(Rflags::TF) {
             return;
         }
@@ -150,6 +152,27 @@ impl Core {
             GUEST_PENDING_DEBUG_EXCEPTIONS,
             pending & !PENDING_SINGLE_STEP,
         );
+    }
+
+    /// Makes the trap of the guest's own step, where it is pending, an exception that is due, as a VMM can be told of.
+    pub fn settle_step(&mut self, loaded: &Loaded) {
+        let pending = loaded.read(GUEST_PENDING_DEBUG_EXCEPTIONS);
+        let held_off = loaded.read(GUEST_INTERRUPTIBILITY) & BLOCKING_BY_STI_OR_MOV_SS != 0;
+        if pending & (PENDING_SINGLE_STEP | PENDING_BREAKPOINT) != PENDING_SINGLE_STEP
+            || held_off
+            || self.events.due.is_some()
+            || self.guest_debug.takes_debug_exceptions()
+        {
+            return;
+        }
+        loaded.write(
+            GUEST_PENDING_DEBUG_EXCEPTIONS,
+            pending & !PENDING_SINGLE_STEP,
+        );
+        let dr6 = self.debug.dr6().with(Dr6::BS);
+        self.debug.set_dr6(dr6);
+        self.set_dr7(loaded, self.debug.dr7.without(Dr7::GD));
+        self.events.raise(Event::DEBUG);
     }
 
     /// KVM_RUN begins. An entry with TF set demands that interrupts are not held off by STI or MOV SS unless a

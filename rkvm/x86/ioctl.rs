@@ -193,6 +193,9 @@ fn set_regs(core: &mut Core, regs: &uapi::kvm_regs) {
     core.guest.set_rip(regs.rip);
     core.guest.set_rflags(regs.rflags);
     core.events.drop_exception();
+    if !core.guest_debug.is_stepping() {
+        core.drop_step(&loaded);
+    }
     core.guest.flush(&loaded);
 }
 

@@ -37,6 +37,7 @@ const LAST_EXCEPTION: u8 = 31;
 /// KVM_GET_VCPU_EVENTS.
 pub fn get(core: &mut Core) -> kvm_vcpu_events {
     let loaded = core.load();
+    core.settle_step(&loaded);
     let interruptibility = loaded.read(GUEST_INTERRUPTIBILITY);
     let events = &core.events;
     let mut state = kvm_vcpu_events {
