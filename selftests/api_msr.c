@@ -5,10 +5,13 @@
 #include "lib/x86.h"
 
 #define MSR_TSC 0x10
+#define MSR_PLATFORM_INFO 0xce
 #define MSR_SYSENTER_CS 0x174
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_MISC_ENABLE 0x1a0
+#define MSR_LASTBRANCH_FROM_IP 0x1db
+#define MSR_LASTINT_TO_IP 0x1de
 #define MSR_PAT 0x277
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MSR_EFER 0xc0000080
@@ -20,6 +23,8 @@
 #define MSR_K7_HWCR 0xc0010015
 #define MSR_KVM_ASYNC_PF_INT 0x4b564d06
 #define MSR_NOWHERE 0x40007777
+
+GUEST64(stops, "hlt\n");
 
 #define MSRS_MAX 256	/* MAX_IO_MSRS: KVM_SET_MSRS takes fewer */
 
@@ -241,4 +246,33 @@ TEST(hwcr)
 		EXPECT_EQ(value, wanted & stored);
 		ASSERT_EQ(msr_set(vcpu->fd, MSR_K7_HWCR, 0), 1);
 	}
+}
+
+/* There are no branch records; what a VMM reads it can restore. */
+TEST(no_last_branch)
+{
+	struct vcpu *vcpu = vcpu_new(vm_create(), 0);
+	uint64_t value;
+
+	for (uint32_t msr = MSR_LASTBRANCH_FROM_IP; msr <= MSR_LASTINT_TO_IP; msr++) {
+		value = 1;
+		EXPECT_EQ(msr_get(vcpu->fd, msr, &value), 1);
+		EXPECT_EQ(value, 0);
+		EXPECT_EQ(msr_set(vcpu->fd, msr, 0), 1);
+		EXPECT_EQ(msr_set(vcpu->fd, msr, 1), 0);
+	}
+}
+
+/* What tells the guest about its processor is fixed by the first KVM_RUN; writing it again unchanged is fine. */
+TEST(feature_msrs_are_fixed_by_a_run)
+{
+	struct vcpu *vcpu = GUEST_NEW(MODE_LONG, stops);
+	uint64_t value;
+
+	ASSERT_EQ(msr_set(vcpu->fd, MSR_PLATFORM_INFO, 1UL << 31 | 1), 1);
+	EXPECT_RUN(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(msr_set(vcpu->fd, MSR_PLATFORM_INFO, 1UL << 31), 0);
+	EXPECT_EQ(msr_set(vcpu->fd, MSR_PLATFORM_INFO, 1UL << 31 | 1), 1);
+	ASSERT_EQ(msr_get(vcpu->fd, MSR_PLATFORM_INFO, &value), 1);
+	EXPECT_EQ(value, 1UL << 31 | 1);
 }

@@ -20,7 +20,7 @@ use crate::{
         cpuid::{guest::GuestCpuid, CpuidEntry, MAX_ENTRIES},
         insn::Gpr,
         lapic::STATE_BYTES,
-        msr::Initiator,
+        msr::{index, Initiator},
         pv::{
             self,
             features::{Enforcement, Feature},
@@ -244,14 +244,23 @@ pub fn get_msrs(argument: UserAddress, mut read: impl FnMut(u32) -> Option<u64>)
     Ok(count)
 }
 
-/// KVM_SET_MSRS: writes until one is refused, and returns how many were written.
+/// KVM_SET_MSRS: writes until one is refused, and returns how many were written. What tells the guest about its
+/// processor cannot change once the vCPU has run, as its CPUID cannot.
 fn set_msrs(core: &mut Core, argument: UserAddress) -> Result<isize> {
     let entries = read_msr_entries(argument)?;
     let loaded = core.load();
     let mut count = 0;
     for entry in entries.iter() {
-        let written = core.write_msr(&loaded, entry.index, entry.data, Initiator::Vmm);
-        if written.is_err() {
+        let (index, value) = (entry.index, entry.data);
+        if core.has_run && index::FIXED_BY_RUN.contains(&index) {
+            // The same value is no change, so that a reset can write all that was saved.
+            if core.read_msr(&loaded, index, Initiator::Vmm) != Ok(value) {
+                break;
+            }
+        } else if core
+            .write_msr(&loaded, index, value, Initiator::Vmm)
+            .is_err()
+        {
             break;
         }
         count += 1;

@@ -381,6 +381,15 @@ impl Msrs {
                 self.feature_control = value;
             }
             MSR_POWER_CTL => self.power_control = value,
+            // There are no branch records; a VMM can restore what it has read.
+            MSR_LASTBRANCH_FROM_IP
+            | MSR_LASTBRANCH_TO_IP
+            | MSR_LASTINT_FROM_IP
+            | MSR_LASTINT_TO_IP
+                if by_vmm =>
+            {
+                require(value == 0)?;
+            }
             MSR_K7_HWCR => {
                 let value = value & !HWCR_IGNORED;
                 require(value & !HWCR_STORED == 0)?;

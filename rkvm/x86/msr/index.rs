@@ -172,6 +172,9 @@ pub const SAVED: &[u32] = &[
 /// KVM_GET_MSR_FEATURE_INDEX_LIST: MSRs that tell what a vCPU can do.
 pub const FEATURES: &[u32] = &[IA32_BIOS_SIGN_ID, IA32_ARCH_CAPABILITIES, MSR_PLATFORM_INFO];
 
+/// Those that stay as they are once the vCPU has run: all but the microcode's revision, which can be updated.
+pub const FIXED_BY_RUN: &[u32] = &[IA32_ARCH_CAPABILITIES, MSR_PLATFORM_INFO];
+
 /// MSRs that guests probe without a check and whose function is absent: reads give 0.
 /// IA32_TSC_DEADLINE is among them while no local APIC is emulated here.
 pub const READS_AS_ZERO: &[u32] = &[
