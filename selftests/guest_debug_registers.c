@@ -13,7 +13,6 @@
 #define DR6_CLEAR 0xffff0ff0UL
 #define DR6_B0 1UL
 #define DR6_BS 0x4000UL
-#define RFLAGS_RF 0x10000UL
 #define DR7_FIXED 0x400UL
 #define DR7_WRITE4_0 0xd0002UL		/* global enable of DR0, 4-byte writes */
 

@@ -46,6 +46,22 @@ TEST(general_protection_with_selector)
 	EXPECT_TRAP(vcpu, GP_VECTOR, 0x1238, GUEST_ADDR(protection, protection_at));
 }
 
+/* The handler of a fault finds RF set, also where the KVM raises it, and that of a trap does not. */
+GUEST64(resumed, "mov $0x40007777, %ecx\nresumed_at: rdmsr\nint3\nresumed_next: nop\n");
+LABEL(resumed_at);
+LABEL(resumed_next);
+
+TEST(faults_set_the_resume_flag)
+{
+	struct vcpu *vcpu = GUEST_NEW_TRAPS(resumed);
+
+	ASSERT_TRAP(vcpu, GP_VECTOR, 0, GUEST_ADDR(resumed, resumed_at));
+	EXPECT_TRUE(trap_frame(vcpu)->rflags & RFLAGS_RF);
+	trap_skip(vcpu, 2);
+	ASSERT_TRAP(vcpu, BP_VECTOR, 0, GUEST_ADDR(resumed, resumed_next));
+	EXPECT_TRUE(!(trap_frame(vcpu)->rflags & RFLAGS_RF));
+}
+
 /* An address that the tables of the standard layout do not map */
 GUEST64(page_fault, "mov $0x8000000123, %rbx\nmov $9, %eax\n"
 		    "page_fault_at: movb %al, (%rbx)\n" REPORT);

@@ -468,6 +468,12 @@ impl Core {
         if event == Event::DEBUG {
             self.note_single_step(loaded);
         }
+        if event.is_fault() {
+            // An entry pushes the flags that it loads (SDM volume 3, sections 19.3.1.1 and 28.6.1.1).
+            let rflags = self.guest.rflags(loaded);
+            self.guest.set_rflags(rflags.raw() | Rflags::RF.raw());
+            self.guest.flush(loaded);
+        }
         loaded.write(ENTRY_INSTRUCTION_LENGTH, event.instruction_length);
         loaded.write(ENTRY_INTERRUPTION_INFO, event.info.raw());
     }

@@ -142,6 +142,20 @@ impl Event {
         }
     }
 
+    /// Whether it is a fault: its handler finds RF set, so that no instruction breakpoint hits again on return. Debug
+    /// exceptions have set RF themselves where they are faults.
+    pub fn is_fault(self) -> bool {
+        self.info.kind() == Kind::Exception
+            && !matches!(
+                self.info.vector(),
+                vector::DEBUG
+                    | vector::BREAKPOINT
+                    | vector::OVERFLOW
+                    | vector::DOUBLE_FAULT
+                    | vector::MACHINE_CHECK
+            )
+    }
+
     /// The event as it is delivered where there are no error codes.
     pub const fn without_error_code(self) -> Self {
         Self {

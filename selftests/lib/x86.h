@@ -70,6 +70,7 @@ enum {
 #define RFLAGS_FIXED 0x0002UL
 #define RFLAGS_TF 0x0100UL
 #define RFLAGS_IF 0x0200UL
+#define RFLAGS_RF 0x10000UL
 
 #define PTE_P 0x001UL
 #define PTE_W 0x002UL
